@@ -1,0 +1,5 @@
+//! Gas Town: a town of coding agents on one machine.
+//!
+//! The map: [`model`] holds pure nouns and the ops on them;
+
+pub mod model;

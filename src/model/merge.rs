@@ -1,0 +1,195 @@
+//! Merge requests, gate verdicts and the one cycle of the queue, as data.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use super::ids::BeadId;
+use super::ids::RunId;
+use super::ids::Sha;
+use super::value::json_cell;
+use super::value::text_enum;
+
+text_enum! {
+    /// Where a merge request stands.
+    MrState {
+        /// Waits for a cycle, or is in one.
+        Queued = "queued",
+        /// Kept out of cycles by hand.
+        Held = "held",
+        /// On the target.
+        Merged = "merged",
+        /// Sent back with a verdict.
+        Returned = "returned",
+        /// Refused by hand.
+        Rejected = "rejected",
+    }
+}
+
+text_enum! {
+    /// The three answers of a gate (I10).
+    Verdict {
+        /// It ran and agreed.
+        Passed = "passed",
+        /// It ran and disagreed.
+        Failed = "failed",
+        /// It did not run to an answer: nothing may be concluded.
+        CouldNotRun = "could-not-run",
+    }
+}
+
+/// One gate as configured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateSpec {
+    /// Its name.
+    pub name: String,
+    /// The shell command.
+    pub cmd: String,
+    /// Milliseconds until its whole process tree is ended.
+    pub timeout_ms: i64,
+}
+
+/// One gate's answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateResult {
+    /// The gate.
+    pub name: String,
+    /// The answer.
+    pub verdict: Verdict,
+    /// Why, in words: exit code, timeout, missing command.
+    pub reason: String,
+    /// Where its output is.
+    pub log: String,
+    /// The last lines of its output, bounded.
+    pub tail: String,
+}
+
+/// The answer of a whole run: all passed, or the worst.
+#[must_use]
+pub fn overall(results: &[GateResult]) -> Verdict {
+    if results.is_empty() || results.iter().any(|r| r.verdict == Verdict::CouldNotRun) {
+        return Verdict::CouldNotRun;
+    }
+    if results.iter().all(|r| r.verdict == Verdict::Passed) {
+        Verdict::Passed
+    } else {
+        Verdict::Failed
+    }
+}
+
+/// Why a merge request came back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Returned {
+    /// It does not apply on what is before it.
+    Conflict {
+        /// The files.
+        files: Vec<String>,
+        /// The commit that it was applied to.
+        onto: Sha,
+    },
+    /// A gate is red with it and green without it.
+    Red {
+        /// The red tree.
+        tree: Sha,
+        /// The green tree before it: the last green prefix, or the target.
+        before: Sha,
+        /// The run.
+        run: RunId,
+        /// The gates that failed.
+        gates: Vec<GateResult>,
+    },
+    /// The branch or commit is not there.
+    Missing {
+        /// What was looked for.
+        what: String,
+    },
+    /// A person said no.
+    Rejected {
+        /// Their words.
+        reason: String,
+    },
+}
+
+json_cell!(Returned);
+
+/// One merge request applied in a stack.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stacked {
+    /// The merge request.
+    pub mr: BeadId,
+    /// The submitted head.
+    pub head: Sha,
+    /// The last commit of it in the stack.
+    pub commit: Sha,
+    /// That commit's tree.
+    pub tree: Sha,
+    /// It changed nothing against what is before it.
+    pub empty: bool,
+}
+
+/// What the queue is doing (I4, I5). One row per rig.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "step")]
+pub enum Cycle {
+    /// Nothing.
+    #[default]
+    Idle,
+    /// A stack is being searched for its longest green prefix.
+    Testing {
+        /// The stack.
+        stack: Stack,
+        /// Length of the longest prefix known green; 0 is the target itself.
+        green: usize,
+        /// Length of the shortest prefix known red; `len + 1` when none is.
+        red: usize,
+        /// The run in progress and its prefix length.
+        run: Option<(RunId, usize)>,
+        /// Runs that could not run in a row.
+        stuck: i64,
+    },
+    /// The target should move from the stack's base to a green prefix's tip.
+    Landing {
+        /// The stack.
+        stack: Stack,
+        /// Length of the prefix that lands.
+        green: usize,
+        /// The shortest red prefix, as in `Testing`.
+        red: usize,
+        /// The run that certifies the prefix's exact tree.
+        proof: RunId,
+    },
+}
+
+json_cell!(Cycle);
+
+/// Merge requests applied one on another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stack {
+    /// Number of the cycle, counting from 1.
+    pub number: i64,
+    /// The target's commit.
+    pub base: Sha,
+    /// The target's tree.
+    pub base_tree: Sha,
+    /// In order.
+    pub items: Vec<Stacked>,
+}
+
+impl Stack {
+    /// Commit of a prefix; length 0 is the base.
+    #[must_use]
+    pub fn commit(&self, len: usize) -> &Sha {
+        len.checked_sub(1).map_or(&self.base, |at| &self.items[at].commit)
+    }
+
+    /// Tree of a prefix; length 0 is the base.
+    #[must_use]
+    pub fn tree(&self, len: usize) -> &Sha {
+        len.checked_sub(1).map_or(&self.base_tree, |at| &self.items[at].tree)
+    }
+}
+
+/// Gate results by name, for readers.
+pub type GateResults = BTreeMap<String, Verdict>;

@@ -1,0 +1,16 @@
+//! Pure nouns: ids, beads, agents, merge requests, mail, convoys; and the ops that change them.
+//!
+//! Nothing here does IO, reads a clock, the environment or randomness. Rows are plain data; every
+//! op is a function from a transaction and a time to facts or a refusal.
+
+pub mod agent;
+pub mod bead;
+pub mod effect;
+pub mod ids;
+pub mod mail;
+pub mod merge;
+pub mod parcel;
+pub mod rows;
+pub mod table;
+pub mod tx;
+pub mod value;
