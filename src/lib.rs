@@ -2,4 +2,6 @@
 //!
 //! The map: [`model`] holds pure nouns and the ops on them;
 
+pub mod machines;
+pub mod messages;
 pub mod model;
