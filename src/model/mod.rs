@@ -12,6 +12,7 @@ pub mod merge;
 pub mod mutant;
 pub mod ops;
 pub mod parcel;
+pub mod query;
 pub mod rows;
 pub mod table;
 pub mod tx;
