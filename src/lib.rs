@@ -3,3 +3,5 @@
 //! The map: [`model`] holds pure nouns and the ops on them;
 
 pub mod model;
+pub mod sim;
+pub mod store;

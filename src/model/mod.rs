@@ -10,6 +10,7 @@ pub mod ids;
 pub mod mail;
 pub mod merge;
 pub mod parcel;
+pub mod query;
 pub mod rows;
 pub mod table;
 pub mod tx;
