@@ -9,6 +9,8 @@ pub mod effect;
 pub mod ids;
 pub mod mail;
 pub mod merge;
+pub mod mutant;
+pub mod ops;
 pub mod parcel;
 pub mod query;
 pub mod rows;
