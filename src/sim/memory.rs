@@ -114,8 +114,8 @@ impl Slot {
         if let Some(old) = &before {
             let now = self.rows.get(key);
             for index in &mut self.indexes {
-                let same = now
-                    .is_some_and(|row| index.columns.iter().all(|&at| row[at] == old[at]));
+                let same =
+                    now.is_some_and(|row| index.columns.iter().all(|&at| row[at] == old[at]));
                 if !same {
                     let entry = index.entry(old, key);
                     index.entries.remove(&entry);

@@ -66,10 +66,7 @@ pub fn labels_of(
 ///
 /// # Errors
 /// As [`Tx::scan`].
-pub fn counts_of(
-    tx: &mut dyn Tx,
-    beads: &[BeadId],
-) -> Result<BTreeMap<BeadId, Counts>, TxError> {
+pub fn counts_of(tx: &mut dyn Tx, beads: &[BeadId]) -> Result<BTreeMap<BeadId, Counts>, TxError> {
     let mut found = BTreeMap::new();
     for bead in beads {
         let id = vec![bead.to_value()];

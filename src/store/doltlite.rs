@@ -146,16 +146,13 @@ impl Conn for DoltLite {
     }
 
     fn commit(&mut self, info: &CommitInfo<'_>) -> Result<Option<String>, ConnError> {
-        let mut params = vec![
-            Value::Text(info.message.to_owned()),
-            Value::Text(info.author.to_owned()),
-        ];
+        let mut params =
+            vec![Value::Text(info.message.to_owned()), Value::Text(info.author.to_owned())];
         let dated = info.date_ms.map_or("", |ms| {
             params.push(Value::Text(civil(ms)));
             ", '--date', ?"
         });
-        let sql =
-            format!("SELECT dolt_commit('-Am', ?, '--author', ?{dated}, '--skip-empty')");
+        let sql = format!("SELECT dolt_commit('-Am', ?, '--author', ?{dated}, '--skip-empty')");
         let rows = self.query(&sql, &params).map_err(|error| match error {
             busy @ ConnError::Busy(_) => busy,
             other => ConnError::Unknown(other.to_string()),

@@ -31,7 +31,9 @@ pub enum StoreError {
     #[error("'{0}' cannot name a database: use 1 to 64 of a-z A-Z 0-9 _ and -, a letter first")]
     BadName(String),
     /// Another process has the writer lock.
-    #[error("database '{db}' is being written by {holder}: wait for it, or stop it, then try again")]
+    #[error(
+        "database '{db}' is being written by {holder}: wait for it, or stop it, then try again"
+    )]
     Held {
         /// The database.
         db: Db,
