@@ -2,6 +2,8 @@
 //!
 //! The map: [`model`] holds pure nouns and the ops on them;
 
+pub mod machines;
+pub mod messages;
 pub mod model;
 pub mod sim;
 pub mod store;

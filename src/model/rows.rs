@@ -226,6 +226,8 @@ rows! {
         branch: Option<String>,
         /// Commit of an earlier attempt.
         start: Option<Sha>,
+        /// Workers that gave up on it before.
+        tries: i64,
         /// Actor.
         placed_by: Name,
         /// When.

@@ -450,6 +450,7 @@ pub(super) fn shut(
     support::log(tx, ctx, bead.id.as_str(), "close", &json!({"reason": reason}))?;
     let mut facts = vec![Fact::Closed { id: bead.id.clone() }];
     tell_others(tx, ctx, &bead, true, &mut facts)?;
+    support::clear_alarm(tx, ctx, &bead.id, &mut facts)?;
     let look = blocked::dependents(tx, &bead.id)?;
     blocked::settle(tx, look, &mut facts)?;
     Ok(facts)

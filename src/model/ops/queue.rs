@@ -438,17 +438,14 @@ fn give_back(
             preset: None,
             branch: Some(mr.branch.clone()),
             start: Some(mr.head.clone()),
+            tries: 0,
             placed_by: ctx.who(),
             placed_at: ctx.now,
         })?;
         facts.push(Fact::Ordered { id: bead.id.clone() });
     } else if !rejected {
-        let parcel = Parcel::Alarm {
-            subject: bead.id.to_string(),
-            condition: "returned too often".to_owned(),
-            raise: Some(format!("{} was returned {returns} times; last: {}", bead.id, mr.id)),
-        };
-        support::post(tx, ctx, &Db::hq(), parcel, &mut facts)?;
+        let words = format!("{} was returned {returns} times; last: {}", bead.id, mr.id);
+        support::raise_alarm(tx, ctx, &bead.id, &words, &mut facts)?;
     }
     let actor = author.map_or_else(|| mr.author.to_string(), |agent| agent.actor.to_string());
     let letter = verdict_letter(&mr, &verdict, actor);

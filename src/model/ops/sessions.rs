@@ -201,17 +201,13 @@ fn after_exit(
             preset: work.preset.clone().map(Name),
             branch: None,
             start: None,
+            tries: work.tries + 1,
             placed_by: ctx.who(),
             placed_at: ctx.now,
         })?;
         facts.push(Fact::Ordered { id: work.bead.clone() });
     } else {
-        let parcel = Parcel::Alarm {
-            subject: work.bead.to_string(),
-            condition: "worker gave up".to_owned(),
-            raise: Some(reason.clone()),
-        };
-        support::post(tx, ctx, &Db::hq(), parcel, &mut facts)?;
+        support::raise_alarm(tx, ctx, &work.bead, reason, &mut facts)?;
     }
     let letter = Letter {
         sender: actor.to_string(),

@@ -12,6 +12,7 @@ use crate::model::rows::Agent;
 use crate::model::rows::Bead;
 use crate::model::rows::Change;
 use crate::model::rows::Counter;
+use crate::model::rows::Label;
 use crate::model::rows::Meta;
 use crate::model::rows::Outbox;
 use crate::model::tx::Tx;
@@ -217,6 +218,42 @@ pub(super) fn post(
     tx.add(&Outbox { dst: dst.clone(), seq: ctx.key(), parcel })?;
     facts.push(Fact::Outbox { dst: dst.clone() });
     Ok(())
+}
+
+/// Label of a bead that a person was told of.
+const ESCALATED: &str = "gt:escalated";
+
+/// Tells a person, once, that a bead needs them.
+pub(super) fn raise_alarm(
+    tx: &mut dyn Tx,
+    ctx: &mut Ctx<'_>,
+    bead: &BeadId,
+    words: &str,
+    facts: &mut Facts,
+) -> Result<(), Refused> {
+    if tx.row2::<Label>(bead, &Name::from(ESCALATED))?.is_none() {
+        tx.add(&Label { bead: bead.clone(), label: Name::from(ESCALATED) })?;
+    }
+    let parcel = alarm(bead, Some(words.to_owned()));
+    post(tx, ctx, &Db::hq(), parcel, facts)
+}
+
+/// Takes an alarm back when its bead moves again.
+pub(super) fn clear_alarm(
+    tx: &mut dyn Tx,
+    ctx: &mut Ctx<'_>,
+    bead: &BeadId,
+    facts: &mut Facts,
+) -> Result<(), Refused> {
+    let label = Label { bead: bead.clone(), label: Name::from(ESCALATED) };
+    if !tx.remove(&label)? {
+        return Ok(());
+    }
+    post(tx, ctx, &Db::hq(), alarm(bead, None), facts)
+}
+
+fn alarm(bead: &BeadId, raise: Option<String>) -> Parcel {
+    Parcel::Alarm { subject: bead.to_string(), condition: "needs a person".to_owned(), raise }
 }
 
 /// The fact of an agent's new state.

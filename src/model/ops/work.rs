@@ -59,6 +59,7 @@ pub(super) fn place_orders(
             preset: preset.cloned(),
             branch: None,
             start: None,
+            tries: 0,
             placed_by: ctx.who(),
             placed_at: ctx.now,
         })?;
@@ -122,6 +123,7 @@ pub(super) fn assign(
         start: order.start.clone(),
         preset: order.preset.as_ref().map(Name::to_string),
         exits: 0,
+        tries: order.tries,
     };
     agent.state = AgentState::Preparing { work };
     agent.hook_bead = Some(id.clone());
@@ -136,7 +138,9 @@ pub(super) fn assign(
     tx.remove(&order)?;
     support::log(tx, ctx, id.as_str(), "assign", &json!({"agent": worker}))?;
     let changed = Fact::Changed { id: id.clone(), by: "assign".to_owned() };
-    Ok(vec![changed, support::agent_fact(&agent)])
+    let mut facts = vec![changed, support::agent_fact(&agent)];
+    support::clear_alarm(tx, ctx, id, &mut facts)?;
+    Ok(facts)
 }
 
 pub(super) fn release(
