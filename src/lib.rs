@@ -5,3 +5,5 @@
 pub mod machines;
 pub mod messages;
 pub mod model;
+pub mod sim;
+pub mod store;
