@@ -25,7 +25,12 @@ use crate::model::mail::Priority;
 use crate::model::ops::NewBead;
 use crate::model::ops::Op;
 use crate::model::parcel::Letter;
+use crate::model::rows::Queue;
+use crate::model::tx::TxExt;
 use crate::model::value::Name;
+
+/// Milliseconds in an hour.
+const HOUR_MS: i64 = 3_600_000;
 
 /// A submission from outside that is asked for until it is answered.
 #[derive(Clone, Debug)]
@@ -91,7 +96,9 @@ impl People {
 
 impl Town {
     pub(super) fn person_acts(&mut self) {
+        self.person_unparks();
         if self.people.quiet {
+            self.at(self.now + HOUR_MS, Event::Person);
             return;
         }
         let pause = self.people.stream.between(self.people.pause_ms / 2, self.people.pause_ms * 3 / 2);
@@ -126,6 +133,18 @@ impl Town {
         self.ask(db.clone(), "overseer".to_owned(), ops, None);
         if self.people.stream.happens(100_000) {
             self.person_meddles(&db, &prefix);
+        }
+    }
+
+    /// A parked queue is looked at and let go on.
+    fn person_unparks(&mut self) {
+        for (rig, _) in self.casting.rigs.clone() {
+            let db = Db::from(&rig);
+            let queue = self.books.tx(&db).row::<Queue>(&rig).ok().flatten();
+            if queue.is_some_and(|queue| queue.parked.is_some()) {
+                let go_on = Op::ParkQueue { rig, reason: None };
+                self.ask(db, "overseer".to_owned(), vec![go_on], None);
+            }
         }
     }
 

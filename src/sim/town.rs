@@ -434,6 +434,7 @@ impl Town {
             match one {
                 After::Do(effect) => self.act(who, &effect),
                 After::Tell(to, message) => self.send(to, Input::Told(message), 1),
+                After::Wake(to) => self.send(to, Input::Wake, 1),
                 After::Restart(who) => self.restart(&who),
                 After::Deliver { key, dst, parcels } => {
                     let src = self.slot(who).cast.db();
