@@ -34,7 +34,7 @@ const DATA_DIR: &str = ".dolt-data";
 /// Bounds of a ledger.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Page cache of one database in megabytes: half for its writer, half for its readers.
+    /// Page cache of one database in megabytes, shared evenly by its connections.
     pub cache_mb: u32,
     /// Most reading connections of one database.
     pub readers: usize,
@@ -147,9 +147,8 @@ impl Ledger {
         let draft = dir.join("draft");
         let draft_lock = dir.join(".draft-lock");
         remove_if_there(&draft)?;
-        let opener = self.opener(&draft);
-        let mut conn = opener().map_err(failed(db, &draft))?;
-        schema::bring_up(conn.as_mut(), 0).map_err(failed(db, &draft))?;
+        let mut conn = DoltLite::create(&draft, self.tuning()).map_err(failed(db, &draft))?;
+        schema::bring_up(&mut conn, 0).map_err(failed(db, &draft))?;
         drop(conn);
         fs::rename(&draft, &path).map_err(StoreError::io(&path))?;
         remove_if_there(&draft_lock)?;
@@ -245,12 +244,16 @@ impl Ledger {
         Ok(Arc::clone(known.entry(db.clone()).or_insert(database)))
     }
 
+    /// Each connection's share: the writer's and every reader's are alike.
+    fn tuning(&self) -> Tuning {
+        let readers = u32::try_from(self.settings.readers.max(1)).unwrap_or(u32::MAX);
+        let cache_mb = (self.settings.cache_mb / readers.saturating_add(1)).max(2);
+        Tuning { cache_mb, busy_ms: self.settings.busy_ms }
+    }
+
     fn opener(&self, path: &Path) -> Opener {
         let path = path.to_path_buf();
-        let readers = u32::try_from(self.settings.readers.max(1)).unwrap_or(u32::MAX);
-        // Writer and readers use the same opener; each takes the share of a reader or of half.
-        let cache_mb = (self.settings.cache_mb / readers.saturating_add(1)).max(2);
-        let tuning = Tuning { cache_mb, busy_ms: self.settings.busy_ms };
+        let tuning = self.tuning();
         Arc::new(move || Ok(Box::new(DoltLite::open(&path, tuning)?) as Box<dyn Conn>))
     }
 }

@@ -35,7 +35,8 @@ pub const STORE_AUTHOR: &str = "gt-store <gt-store@gastown.local>";
 /// Most bytes of a commit message's first line.
 const SUMMARY_MAX: usize = 400;
 /// The line of a commit message that has the last key handed out. Outbox rows are pruned and
-/// deleted beads are gone, so the tables alone do not tell which keys were used.
+/// deleted beads are gone, so the tables alone do not tell which keys were used. Every commit that
+/// the store makes has it.
 const KEY_LINE: &str = "Last-Key: ";
 
 /// What one caller wants, all of it or none.
@@ -213,7 +214,7 @@ fn message(accepted: &[&Submission], last_key: i64) -> String {
     if left > 0 {
         summary.push_str(&format!(" and {left} more"));
     }
-    format!("{summary}\n\n{KEY_LINE}{last_key}")
+    format!("{summary}{}", key_line(last_key))
 }
 
 fn one_line(text: &str) -> String {
@@ -239,9 +240,14 @@ fn author(accepted: &[&Submission]) -> String {
     format!("{} <{mailbox}@gastown.local>", name.trim())
 }
 
+/// The end of a commit message that says which keys are used up.
+pub(crate) fn key_line(last_key: i64) -> String {
+    format!("\n\n{KEY_LINE}{last_key}")
+}
+
 /// The greatest key that may have been handed out: what the newest commit says, or what stands in
 /// the tables that are ordered by key.
-fn last_key(conn: &mut dyn Conn) -> Result<i64, ConnError> {
+pub(crate) fn last_key(conn: &mut dyn Conn) -> Result<i64, ConnError> {
     let mut last = 0;
     let said = conn.query(conn.dialect().last_message, &[])?;
     if let Some(Value::Text(message)) = said.first().and_then(|row| row.first()) {
