@@ -7,6 +7,7 @@ mod address;
 mod boot;
 mod deacon;
 mod dog;
+pub mod door;
 mod mayor;
 mod polecat;
 mod refinery;
