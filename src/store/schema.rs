@@ -79,7 +79,7 @@ pub fn bring_up(conn: &mut dyn Conn, from: i64) -> Result<(), ConnError> {
         Ok(_) => Ok(()),
         Err(error) => {
             if let Err(second) = conn.rollback() {
-                tracing::warn!(%second, "rolling back a migration failed; the connection is closed");
+                tracing::warn!(%second, "a failed migration did not roll back; closing");
             }
             Err(error)
         }

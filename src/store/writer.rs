@@ -16,6 +16,7 @@ use crate::model::rows::Outbox;
 use crate::model::rows::TABLES;
 use crate::model::table::Row;
 use crate::model::table::Table;
+use crate::model::tx::Tx;
 use crate::model::value::Kind;
 use crate::model::value::Value;
 use crate::store::conn::CommitInfo;
@@ -74,7 +75,7 @@ pub struct Writer {
 impl Writer {
     pub(crate) fn open(database: Arc<Database>, lock: Lock) -> Result<Self, StoreError> {
         let failed = |error| database.failed()(error);
-        let mut conn = (database.opener)().map_err(failed)?;
+        let mut conn = database.connect().map_err(failed)?;
         let head = conn.head().map_err(failed)?;
         let last_key = last_key(conn.as_mut()).map_err(failed)?;
         let keys = Keys::new(database.writer_id, last_key);
@@ -108,7 +109,7 @@ impl Writer {
         }
         let mut conn = match self.conn.take() {
             Some(conn) => conn,
-            None => (self.database.opener)()?,
+            None => self.database.connect()?,
         };
         // On an error the connection is dropped, and with it whatever it had open.
         let answers = self.run(conn.as_mut(), group, now_ms).inspect_err(|error| {
@@ -177,11 +178,7 @@ impl Writer {
     }
 }
 
-fn apply_all(
-    tx: &mut dyn crate::model::tx::Tx,
-    ctx: &mut Ctx<'_>,
-    ops: &[Op],
-) -> Result<Facts, Refused> {
+fn apply_all(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, ops: &[Op]) -> Result<Facts, Refused> {
     let mut facts = Facts::new();
     for op in ops {
         facts.extend(ops::apply(tx, ctx, op)?);
