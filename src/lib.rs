@@ -2,4 +2,5 @@
 //!
 //! The map: [`model`] holds pure nouns and the ops on them;
 
+pub mod adapters;
 pub mod model;
