@@ -3,4 +3,8 @@
 //! The map: [`model`] holds pure nouns and the ops on them;
 
 pub mod adapters;
+pub mod machines;
+pub mod messages;
 pub mod model;
+pub mod sim;
+pub mod store;

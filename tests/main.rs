@@ -1,3 +1,4 @@
-//! Every integration test, in one binary.
+//! All integration tests in one binary.
 
+mod store;
 mod world;

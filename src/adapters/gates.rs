@@ -137,7 +137,7 @@ async fn off<T: Send + 'static>(
     Ok(tokio::task::spawn_blocking(work).await??)
 }
 
-/// Runs the gates, or answers from the record of the same run.
+/// Runs the gates, or answers from the record of the same run with the same gates.
 ///
 /// # Errors
 /// Git, files, or a record of the same run for another commit.
@@ -189,7 +189,10 @@ fn begin(town: &Town, request: &GateRun) -> Result<Option<Vec<GateResult>>, Gate
             let (found, wanted) = (record.commit, request.commit.clone());
             return Err(GateError::OtherCommit { run: run.clone(), found, wanted });
         }
-        return Ok(Some(record.results));
+        if record.gates == request.gates {
+            return Ok(Some(record.results));
+        }
+        tracing::info!(%run, "the gates are other ones now; the run is done again");
     }
     end_abandoned(town, run)?;
     files::private_dir(&town.gate_logs(run)).map_err(at(run, "logs"))?;

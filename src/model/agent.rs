@@ -19,8 +19,10 @@ pub struct Work {
     pub start: Option<Sha>,
     /// The agent preset; `None` is the town's default.
     pub preset: Option<String>,
-    /// Session exits without a submission so far.
+    /// Session exits of this worker without a submission so far.
     pub exits: i64,
+    /// Workers that gave up on the bead before.
+    pub tries: i64,
 }
 
 /// What `gt done` recorded.

@@ -283,6 +283,8 @@ pub enum Outcome {
     },
     /// The branch is gone.
     BranchRemoved,
+    /// The other database has applied the parcels.
+    Delivered,
     /// The verb could not be done; trying again may help.
     Failed {
         /// What happened and, if known, what to do.

@@ -1,13 +1,12 @@
 //! Merge requests, gate verdicts and the one cycle of the queue, as data.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 use serde::Serialize;
 
 use super::ids::BeadId;
 use super::ids::RunId;
 use super::ids::Sha;
+use super::value::Name;
 use super::value::json_cell;
 use super::value::text_enum;
 
@@ -191,5 +190,15 @@ impl Stack {
     }
 }
 
-/// Gate results by name, for readers.
-pub type GateResults = BTreeMap<String, Verdict>;
+/// A short digest of the gates as configured: a result counts only for the gates that gave it.
+#[must_use]
+pub fn gates_digest(gates: &[GateSpec], none: bool) -> Name {
+    let mut hash: u64 = if none { 0x6a09_e667_f3bc_c908 } else { 0xcbf2_9ce4_8422_2325 };
+    for gate in gates {
+        for byte in gate.name.bytes().chain([0]).chain(gate.cmd.bytes()).chain([0]) {
+            // FNV-1a: stable everywhere; collisions only matter between a rig's own settings.
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+    Name(format!("{hash:016x}"))
+}

@@ -1,0 +1,71 @@
+//! The effect driver's memory: what is in flight, and when a failed effect may be tried again.
+//!
+//! A machine names the effect that its state wants at every decision; the driver lets it through
+//! when it is not in flight, its deadline has passed, or its back-off is over (D6).
+
+use std::collections::BTreeMap;
+
+use super::After;
+use super::Decision;
+use super::limits::Limits;
+use super::limits::backoff;
+use crate::model::effect::Effect;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Flight {
+    Running { deadline: Option<i64> },
+    Waiting { until: i64, failures: i64 },
+}
+
+/// Effects in flight, by key.
+#[derive(Clone, Debug, Default)]
+pub struct Driver {
+    flights: BTreeMap<String, (Flight, i64)>,
+}
+
+impl Driver {
+    /// Does the effect unless it is in flight or backing off. `patient` effects (a watch) have no
+    /// deadline: the Witness asks again instead.
+    pub fn want(&mut self, d: &mut Decision, now: i64, limits: &Limits, effect: Effect) {
+        let patient = matches!(effect, Effect::Watch { .. });
+        let key = effect.key();
+        let failures = match self.flights.get(&key) {
+            Some((Flight::Running { deadline: None }, _)) => return,
+            Some((Flight::Running { deadline: Some(at) }, _)) if now < *at => {
+                d.wake(*at);
+                return;
+            }
+            Some((Flight::Waiting { until, .. }, _)) if now < *until => {
+                d.wake(*until);
+                return;
+            }
+            Some((_, failures)) => *failures,
+            None => 0,
+        };
+        let deadline = (!patient).then_some(now + limits.effect_deadline_ms);
+        if let Some(at) = deadline {
+            d.wake(at);
+        }
+        self.flights.insert(key, (Flight::Running { deadline }, failures));
+        d.after.push(After::Do(effect));
+    }
+
+    /// The effect has answered.
+    pub fn done(&mut self, key: &str) {
+        self.flights.remove(key);
+    }
+
+    /// The effect has failed; returns how often in a row.
+    pub fn failed(&mut self, key: &str, now: i64, limits: &Limits) -> i64 {
+        let failures = self.flights.get(key).map_or(0, |(_, failures)| *failures) + 1;
+        let wait = backoff(limits.effect_retry_ms, failures - 1, limits.effect_retry_max_ms);
+        let flight = Flight::Waiting { until: now + wait, failures };
+        self.flights.insert(key.to_owned(), (flight, failures));
+        failures
+    }
+
+    /// Forgets everything: the next decision asks the world again.
+    pub fn clear(&mut self) {
+        self.flights.clear();
+    }
+}

@@ -1,0 +1,90 @@
+//! Every bound of the machines, with its default (I13). Settings may change each by name.
+
+use serde::Deserialize;
+use serde::Serialize;
+
+/// Bounds and periods. Times are milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Workers per rig.
+    pub polecats_max: usize,
+    /// Counted session exits of one worker before its bead goes to another.
+    pub session_exits_max: i64,
+    /// Workers that may give up on a bead before a person is told.
+    pub reassign_max: i64,
+    /// Wait before the second session; doubles with each exit.
+    pub session_backoff_ms: i64,
+    /// Longest such wait.
+    pub session_backoff_max_ms: i64,
+    /// Between asking a session to end and forcing it.
+    pub stop_grace_ms: i64,
+    /// An effect without an answer is done again after this.
+    pub effect_deadline_ms: i64,
+    /// Wait before a failed effect is tried again; doubles with each failure.
+    pub effect_retry_ms: i64,
+    /// Longest such wait.
+    pub effect_retry_max_ms: i64,
+    /// Failures of one effect in a row before the bead is given back.
+    pub effect_failures_max: i64,
+    /// Between two patrols of a witness with busy workers.
+    pub patrol_every_ms: i64,
+    /// A working session without a sign of life is nudged after this, restarted after twice this.
+    pub hung_after_ms: i64,
+    /// A worker in any other phase is looked at again after this.
+    pub stalled_after_ms: i64,
+    /// Between two rounds of the Deacon.
+    pub heartbeat_every_ms: i64,
+    /// Boot wakes a Deacon that was silent for this long, and starts it anew after four times it.
+    pub deacon_stale_ms: i64,
+    /// Between two runs of the reaper.
+    pub reaper_every_ms: i64,
+    /// Nudges older than this are removed.
+    pub nudge_ttl_ms: i64,
+    /// Parcels carried at once.
+    pub relay_batch: usize,
+    /// Submissions in one commit.
+    pub group_max: usize,
+    /// Submissions that wait for a commit; more are answered `Busy`.
+    pub lane_queue_max: usize,
+    /// Refused decisions in a row before a machine waits for its next wake.
+    pub redecide_max: u32,
+    /// Orders looked at in one dispatch.
+    pub dispatch_batch: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            polecats_max: 4,
+            session_exits_max: 3,
+            reassign_max: 1,
+            session_backoff_ms: 1_000,
+            session_backoff_max_ms: 60_000,
+            stop_grace_ms: 3_000,
+            effect_deadline_ms: 15 * 60_000,
+            effect_retry_ms: 500,
+            effect_retry_max_ms: 60_000,
+            effect_failures_max: 6,
+            patrol_every_ms: 60_000,
+            hung_after_ms: 30 * 60_000,
+            stalled_after_ms: 5 * 60_000,
+            heartbeat_every_ms: 180_000,
+            deacon_stale_ms: 300_000,
+            reaper_every_ms: 30 * 60_000,
+            nudge_ttl_ms: 2 * 3_600_000,
+            relay_batch: 64,
+            group_max: 100,
+            lane_queue_max: 4_096,
+            redecide_max: 8,
+            dispatch_batch: 256,
+        }
+    }
+}
+
+/// `base * 2^times`, at most `max`.
+#[must_use]
+pub fn backoff(base: i64, times: i64, max: i64) -> i64 {
+    let doubled = base.saturating_mul(1_i64 << times.clamp(0, 40));
+    doubled.min(max)
+}

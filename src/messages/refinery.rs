@@ -1,0 +1,31 @@
+//! To a rig's refinery.
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::model::merge::GateSpec;
+
+/// How a rig's queue runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueSettings {
+    /// The branch that work lands on.
+    pub target: String,
+    /// The gates; empty means none are configured.
+    pub gates: Vec<GateSpec>,
+    /// The rig says that it has no gates (`gates: none`).
+    pub gates_none: bool,
+    /// Most merge requests in one stack.
+    pub batch_max: usize,
+    /// Runs in a row that could not run before a person is told.
+    pub stuck_max: i64,
+    /// Returns of one bead before a person is told.
+    pub rework_max: i64,
+}
+
+/// Orders to a refinery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "message")]
+pub enum RefineryMessage {
+    /// The settings have changed. From the configuration.
+    Configure(QueueSettings),
+}

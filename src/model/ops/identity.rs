@@ -1,0 +1,123 @@
+//! Role and agent beads, exactly by the seed's table; small texts of the database.
+
+use serde_json::json;
+
+use super::Ctx;
+use super::Fact;
+use super::Facts;
+use super::Refused;
+use super::beads;
+use super::beads::NewBead;
+use super::support;
+use crate::model::agent::AgentState;
+use crate::model::bead::BeadType;
+use crate::model::ids::BeadId;
+use crate::model::ids::Identity;
+use crate::model::ids::Role;
+use crate::model::rows::Agent;
+use crate::model::rows::Bead;
+use crate::model::rows::Meta;
+use crate::model::rows::Queue;
+use crate::model::tx::Tx;
+use crate::model::tx::TxExt;
+use crate::model::value::Name;
+
+pub(super) fn set_meta(
+    tx: &mut dyn Tx,
+    ctx: &mut Ctx<'_>,
+    name: &Name,
+    value: &str,
+) -> Result<Facts, Refused> {
+    let row = Meta { name: name.clone(), value: value.to_owned() };
+    match tx.row::<Meta>(name)? {
+        Some(old) if old == row => return Ok(vec![Fact::Unchanged]),
+        Some(_) => tx.set(&row)?,
+        None => tx.add(&row)?,
+    }
+    support::log(tx, ctx, name.as_str(), "set_meta", &json!({"value": value}))?;
+    Ok(Vec::new())
+}
+
+pub(super) fn register_role(
+    tx: &mut dyn Tx,
+    ctx: &mut Ctx<'_>,
+    role: Role,
+) -> Result<Facts, Refused> {
+    let id = role.role_bead();
+    if tx.find::<Bead>("by_id", &id)?.is_some() {
+        return Ok(vec![Fact::Unchanged]);
+    }
+    let new = NewBead {
+        title: format!("Role definition: {role}"),
+        description: format!("templates/roles/{role}.md"),
+        issue_type: Some(BeadType::Role),
+        ..NewBead::default()
+    };
+    let seq = ctx.key();
+    beads::add_plain(tx, ctx, &id, seq, &new)?;
+    support::log(tx, ctx, id.as_str(), "register_role", &json!({"role": role}))?;
+    Ok(vec![Fact::Created { id }])
+}
+
+pub(super) fn register_agent(
+    tx: &mut dyn Tx,
+    ctx: &mut Ctx<'_>,
+    who: &Identity,
+) -> Result<Facts, Refused> {
+    let prefix = support::prefix(tx)?;
+    let (Some(id), Some(role)) = (who.bead_id(&prefix), who.role()) else {
+        return Err(Refused::Invalid("the overseer has no agent bead".to_owned()));
+    };
+    if tx.row::<Agent>(&id)?.is_some() {
+        return Ok(vec![Fact::Unchanged]);
+    }
+    let actor = who.actor();
+    let short = actor.rsplit('/').next().unwrap_or(&actor).to_owned();
+    let seq = ctx.key();
+    let new =
+        NewBead { title: actor.clone(), issue_type: Some(BeadType::Agent), ..NewBead::default() };
+    beads::add_plain(tx, ctx, &id, seq, &new)?;
+    let agent = Agent {
+        id: id.clone(),
+        actor: Name(actor.clone()),
+        role,
+        role_bead: role.role_bead(),
+        persistence: role.persistence(),
+        rig: who.rig().cloned(),
+        name: Name(short),
+        incarnation: 0,
+        state: AgentState::Idle,
+        hook_bead: None,
+        updated_at: ctx.now,
+    };
+    tx.add(&agent)?;
+    if let (Role::Refinery, Some(rig)) = (role, who.rig())
+        && tx.row::<Queue>(rig)?.is_none()
+    {
+        let cycle = crate::model::merge::Cycle::Idle;
+        tx.add(&Queue { rig: rig.clone(), cycle, cycles: 0, parked: None, retry_after: 0 })?;
+    }
+    support::log(tx, ctx, id.as_str(), "register_agent", &json!({"actor": actor}))?;
+    Ok(vec![Fact::Created { id }, support::agent_fact(&agent)])
+}
+
+pub(super) fn remove_agent(
+    tx: &mut dyn Tx,
+    ctx: &mut Ctx<'_>,
+    id: &BeadId,
+) -> Result<Facts, Refused> {
+    let agent = support::agent(tx, id)?;
+    if agent.state != AgentState::Idle {
+        let why = format!("it is {}: 'gt release' its bead first", agent.state.word());
+        return Err(Refused::NotNow { id: id.to_string(), why });
+    }
+    tx.remove(&agent)?;
+    let bead = support::bead(tx, id)?;
+    tx.remove(&bead)?;
+    support::log(tx, ctx, id.as_str(), "remove_agent", &json!({}))?;
+    Ok(vec![Fact::Agent {
+        id: id.clone(),
+        actor: agent.actor.to_string(),
+        phase: "removed".to_owned(),
+    }])
+}

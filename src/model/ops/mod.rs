@@ -1,0 +1,111 @@
+//! Ops: every change that the ledger knows, each a function from a transaction to facts.
+//!
+//! An op checks before its first write, so that a refusal leaves nothing behind. All semantics
+//! (ids, compare-and-set, the blocked fixpoint, incarnations) are here, once, for every engine.
+
+mod beads;
+mod blocked;
+mod edges;
+mod identity;
+mod mail;
+mod op;
+mod queue;
+mod refused;
+mod relay;
+mod sessions;
+mod support;
+mod work;
+
+pub use beads::Edit;
+pub use beads::NewBead;
+pub use edges::open_blockers;
+pub use op::Fact;
+pub use op::Facts;
+pub use op::Op;
+pub use refused::Refused;
+pub use sessions::AfterExit;
+pub use support::Ctx;
+pub use support::Keys;
+pub use support::short_id;
+
+use super::tx::Tx;
+
+/// Applies one op.
+///
+/// # Errors
+/// [`Refused`]; the caller rolls back to where the transaction was before the op.
+pub fn apply(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, op: &Op) -> Result<Facts, Refused> {
+    match op {
+        Op::Create(new) => beads::create(tx, ctx, new),
+        Op::Edit { id, edit } => beads::edit(tx, ctx, id, edit),
+        Op::Close { id, reason } => beads::close(tx, ctx, id, reason),
+        Op::Reopen { id } => beads::reopen(tx, ctx, id),
+        Op::Delete { id } => beads::delete(tx, ctx, id),
+        Op::Comment { id, text } => beads::comment(tx, ctx, id, text),
+        Op::Claim { id } => beads::claim(tx, ctx, id),
+        Op::AddDep { bead, target, dep_type } => edges::add(tx, ctx, bead, target, *dep_type),
+        Op::AddForeignDep { bead, target, dep_type, db, closed } => {
+            edges::add_foreign(tx, ctx, (bead, target), *dep_type, db, *closed)
+        }
+        Op::RemoveDep { bead, target } => edges::remove(tx, ctx, bead, target),
+        Op::SetMeta { name, value } => identity::set_meta(tx, ctx, name, value),
+        Op::RegisterRole { role } => identity::register_role(tx, ctx, *role),
+        Op::RegisterAgent { who } => identity::register_agent(tx, ctx, who),
+        Op::RemoveAgent { id } => identity::remove_agent(tx, ctx, id),
+        Op::PlaceOrders { beads, worker, preset, convoy } => {
+            work::place_orders(tx, ctx, beads, (worker.as_ref(), preset.as_ref()), convoy.as_ref())
+        }
+        Op::Assign { bead, agent, branch } => work::assign(tx, ctx, bead, agent, branch),
+        Op::Release { bead, reason } => work::release(tx, ctx, bead, reason),
+        Op::StartSession { agent, incarnation, session } => {
+            sessions::start(tx, ctx, agent, *incarnation, session)
+        }
+        Op::SessionStarted { agent, incarnation, session, host } => {
+            sessions::started(tx, ctx, (agent, *incarnation), session, host)
+        }
+        Op::SessionEnded { agent, incarnation, session, exit, then } => {
+            sessions::ended(tx, ctx, (agent, *incarnation), session, exit, then)
+        }
+        Op::Submit { agent, incarnation, submission } => {
+            work::submit(tx, ctx, agent, *incarnation, submission)
+        }
+        Op::Withdraw { agent, incarnation, then } => {
+            sessions::withdraw(tx, ctx, agent, *incarnation, then)
+        }
+        Op::Enqueue { agent, incarnation, target } => {
+            work::enqueue(tx, ctx, agent, *incarnation, target)
+        }
+        Op::Cleared { agent, incarnation, rescued } => {
+            sessions::cleared(tx, ctx, agent, *incarnation, rescued.as_deref())
+        }
+        Op::BeginCycle { rig, stack, bounced, rework_max } => {
+            queue::begin(tx, ctx, rig, stack, bounced, *rework_max)
+        }
+        Op::StartRun { rig, run, len, gates } => queue::start_run(tx, ctx, rig, run, *len, gates),
+        Op::FinishRun { rig, run, results } => queue::finish_run(tx, ctx, rig, run, results),
+        Op::ReuseRun { rig, run, len } => queue::reuse_run(tx, ctx, rig, run, *len),
+        Op::BeginLanding { rig, proof } => queue::begin_landing(tx, ctx, rig, proof),
+        Op::FinishCycle { rig, landed, rework_max, target } => {
+            queue::finish(tx, ctx, rig, *landed, *rework_max, target)
+        }
+        Op::AbandonCycle { rig, reason } => queue::abandon(tx, ctx, rig, reason),
+        Op::ParkQueue { rig, reason } => queue::park(tx, ctx, rig, reason.as_deref()),
+        Op::SetMr { mr, state, reason } => queue::set_mr(tx, ctx, mr, *state, reason),
+        Op::SubmitBranch { bead, branch, head, target } => {
+            queue::submit_branch(tx, ctx, bead, branch, head, target)
+        }
+        Op::Deliver { src, seq, parcel } => relay::deliver(tx, ctx, src, *seq, parcel),
+        Op::Prune { dst, upto } => relay::prune(tx, ctx, dst, *upto),
+        Op::SendMail(letter) => mail::send(tx, ctx, letter),
+        Op::MarkMail { id, state } => mail::mark(tx, ctx, id, *state),
+        Op::SendNudge { to, text } => mail::nudge(tx, ctx, to, text),
+        Op::TakeNudges { by } => mail::take_nudges(tx, ctx, by),
+        Op::SetAlarm { subject, condition, raise } => {
+            relay::alarm(tx, ctx, subject, condition, raise.as_deref())
+        }
+        Op::CreateConvoy { title, owner, beads } => {
+            relay::create_convoy(tx, ctx, title, owner, beads)
+        }
+        Op::Reap { before, limit } => mail::reap(tx, ctx, *before, *limit),
+    }
+}

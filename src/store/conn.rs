@@ -1,0 +1,188 @@
+//! One connection to one database, whatever engine is behind it.
+//!
+//! Synchronous on purpose: callers run it on a thread that may block. The discipline is the same
+//! for every engine: begin, change, [`Conn::commit`] as the last step that can fail.
+
+use crate::model::value::Value;
+
+/// What an engine answered instead of a result. Each text is the engine's own.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConnError {
+    /// Another writer is there; nothing was done and the same may be tried again.
+    #[error("the database is busy: {0}; try again")]
+    Busy(String),
+    /// The file is damaged.
+    #[error("the database is damaged: {0}; restore a backup")]
+    Corrupt(String),
+    /// There is no room on the disk.
+    #[error("no room on the disk: {0}; free some and try again")]
+    Full(String),
+    /// The commit was under way when it failed: open again and look whether it stands.
+    #[error("the outcome of the commit is not known: {0}; open again and look")]
+    Unknown(String),
+    /// A key or unique value is already there.
+    #[error("{0}")]
+    Duplicate(String),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Who changed what, for the history.
+#[derive(Clone, Copy, Debug)]
+pub struct CommitInfo<'a> {
+    /// The message; its first line says what was done.
+    pub message: &'a str,
+    /// `Name <mail>`.
+    pub author: &'a str,
+    /// Milliseconds since the epoch; `None` lets the engine take its own clock.
+    pub date_ms: Option<i64>,
+}
+
+/// What a transaction is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// A snapshot.
+    Read,
+    /// Changes; waits for another writer, up to the connection's timeout.
+    Write,
+}
+
+/// One connection.
+pub trait Conn: Send {
+    /// How this engine wants its definitions.
+    fn dialect(&self) -> &'static Dialect;
+    /// Opens a transaction.
+    ///
+    /// # Errors
+    /// [`ConnError::Busy`] when another writer outlasts the timeout.
+    fn begin(&mut self, intent: Intent) -> Result<(), ConnError>;
+    /// Runs one statement and gives the number of rows it found to change.
+    ///
+    /// # Errors
+    /// Any [`ConnError`] but [`ConnError::Unknown`].
+    fn execute(&mut self, sql: &str, params: &[Value]) -> Result<usize, ConnError>;
+    /// Runs one statement and gives its rows.
+    ///
+    /// # Errors
+    /// Any [`ConnError`] but [`ConnError::Unknown`].
+    fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Vec<Value>>, ConnError>;
+    /// Opens the one savepoint of a transaction.
+    ///
+    /// # Errors
+    /// As [`Conn::execute`].
+    fn savepoint(&mut self) -> Result<(), ConnError>;
+    /// Keeps what was done since the savepoint and closes it.
+    ///
+    /// # Errors
+    /// As [`Conn::execute`].
+    fn release(&mut self) -> Result<(), ConnError>;
+    /// Undoes what was done since the savepoint and closes it.
+    ///
+    /// # Errors
+    /// As [`Conn::execute`].
+    fn rollback_to(&mut self) -> Result<(), ConnError>;
+    /// Publishes the transaction with a commit in the history; no savepoint may be open.
+    ///
+    /// Gives the commit's hash, or `None` when no versioned row changed in the end; rows of
+    /// ephemeral tables are published either way.
+    ///
+    /// # Errors
+    /// [`ConnError::Busy`]: nothing was published. [`ConnError::Unknown`]: look.
+    fn commit(&mut self, info: &CommitInfo<'_>) -> Result<Option<String>, ConnError>;
+    /// Publishes a transaction that touched only ephemeral tables, without history.
+    ///
+    /// # Errors
+    /// As [`Conn::commit`].
+    fn publish(&mut self) -> Result<(), ConnError>;
+    /// Undoes the transaction. Without one it does nothing.
+    ///
+    /// # Errors
+    /// As [`Conn::execute`]; the connection must then be closed.
+    fn rollback(&mut self) -> Result<(), ConnError>;
+    /// The hash of the newest commit.
+    ///
+    /// # Errors
+    /// As [`Conn::query`].
+    fn head(&mut self) -> Result<String, ConnError>;
+}
+
+/// How engines differ in definitions and in looking at themselves. All else is common SQL.
+#[derive(Debug)]
+pub struct Dialect {
+    /// The engine's name.
+    pub name: &'static str,
+    /// Column type of 64-bit integers.
+    pub int: &'static str,
+    /// Column type of text that may stand in a key.
+    pub key: &'static str,
+    /// Column type of any text; compared byte by byte.
+    pub text: &'static str,
+    /// What follows a table whose key is not one integer.
+    pub keyed: &'static str,
+    /// Makes the list of ignored tables, where the engine does not have it by itself.
+    pub ignore_table: Option<&'static str>,
+    /// Asks for the names of the columns of a table, in order; one parameter.
+    pub columns: &'static str,
+    /// Asks how many tables there are.
+    pub tables: &'static str,
+    /// Asks for the message of the newest commit.
+    pub last_message: &'static str,
+}
+
+/// The embedded engine's dialect.
+pub static DOLTLITE: Dialect = Dialect {
+    name: "doltlite",
+    int: "INTEGER",
+    key: "TEXT",
+    text: "TEXT",
+    keyed: " WITHOUT ROWID",
+    ignore_table: Some(
+        "CREATE TABLE IF NOT EXISTS dolt_ignore(\
+         pattern TEXT NOT NULL PRIMARY KEY, ignored TINYINT NOT NULL)",
+    ),
+    columns: "SELECT name FROM pragma_table_info(?) ORDER BY cid",
+    tables: "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table'",
+    last_message: "SELECT message FROM dolt_log WHERE commit_hash = dolt_hashof('HEAD')",
+};
+
+/// Seconds in a day.
+const DAY_S: i64 = 86_400;
+
+/// `2024-01-31T23:59:59` of milliseconds since the epoch, in UTC; before 1970 it is 1970.
+#[must_use]
+pub fn civil(ms: i64) -> String {
+    let seconds = ms.max(0) / 1000;
+    // Days since 0000-03-01, so that a leap day ends its year (Howard Hinnant's calendar).
+    let days = seconds / DAY_S + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let second = seconds % DAY_S;
+    let (hour, minute) = (second / 3600, second / 60 % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}", second % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::civil;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        let cases = [
+            (-5, "1970-01-01T00:00:00"),
+            (951_782_400_000, "2000-02-29T00:00:00"),
+            (1_709_251_199_999, "2024-02-29T23:59:59"),
+            (1_767_225_600_000, "2026-01-01T00:00:00"),
+            (4_107_542_400_000, "2100-03-01T00:00:00"),
+        ];
+        for (ms, text) in cases {
+            assert_eq!(civil(ms), text);
+        }
+    }
+}

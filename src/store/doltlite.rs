@@ -1,0 +1,227 @@
+//! The embedded engine: one DoltLite file.
+//!
+//! Measured rules that this file keeps: `dolt_commit` publishes at once and destroys savepoints, so
+//! it comes last; every connection waits for a busy writer; a statement costs 10 to 30 µs to
+//! prepare and cannot outlive a borrow of its connection, so each is prepared where it is used.
+
+use std::path::Path;
+
+use doltlite::Connection;
+
+use crate::model::value::Value;
+use crate::store::conn::CommitInfo;
+use crate::store::conn::Conn;
+use crate::store::conn::ConnError;
+use crate::store::conn::DOLTLITE;
+use crate::store::conn::Dialect;
+use crate::store::conn::Intent;
+use crate::store::conn::civil;
+
+/// The engine version that the file format was measured with.
+pub const ENGINE_VERSION: &str = "v0.51.6";
+/// First bytes of a file of this engine.
+pub const MAGIC: &[u8] = b"CTLD";
+
+/// Sizes and waits of one connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Tuning {
+    /// Page cache in megabytes.
+    pub cache_mb: u32,
+    /// Milliseconds to wait for another connection.
+    pub busy_ms: i32,
+}
+
+/// One open file.
+pub struct DoltLite {
+    conn: Connection,
+    /// Whether a transaction is open.
+    open: bool,
+}
+
+impl DoltLite {
+    /// Opens a file that is there. What is in it is for the caller to look at.
+    ///
+    /// # Errors
+    /// [`ConnError`], also when another SQLite was linked in the engine's place.
+    pub fn open(path: &Path, tuning: Tuning) -> Result<Self, ConnError> {
+        // The engine would make a missing file, and a moved store would look like an empty one.
+        if !path.is_file() {
+            return Err(ConnError::Other(format!("{} is not there", path.display())));
+        }
+        Self::create(path, tuning)
+    }
+
+    /// Opens a file, and makes it where it is missing.
+    ///
+    /// # Errors
+    /// As [`DoltLite::open`].
+    pub fn create(path: &Path, tuning: Tuning) -> Result<Self, ConnError> {
+        if path.to_str().is_none() {
+            return Err(ConnError::Other(format!("{} is not a UTF-8 path", path.display())));
+        }
+        let conn = Connection::open(path).map_err(told)?;
+        conn.busy_timeout(tuning.busy_ms).map_err(told)?;
+        let mut opened = Self { conn, open: false };
+        opened.is_engine()?;
+        let cache_kib = i64::from(tuning.cache_mb.max(1)) * 1024;
+        opened.batch("PRAGMA synchronous = FULL")?;
+        opened.batch(&format!("PRAGMA cache_size = -{cache_kib}"))?;
+        Ok(opened)
+    }
+
+    /// Refuses when the linker put a plain SQLite in the engine's place, which it does silently.
+    fn is_engine(&mut self) -> Result<(), ConnError> {
+        let wrong = |found: String| {
+            ConnError::Other(format!(
+                "this build has {found} where DoltLite {ENGINE_VERSION} should be: \
+                 rebuild gt without any other crate that links sqlite3"
+            ))
+        };
+        let rows = self
+            .query("SELECT doltlite_engine(), dolt_version()", &[])
+            .map_err(|error| wrong(error.to_string()))?;
+        let want = [Value::Text("prolly".to_owned()), Value::Text(ENGINE_VERSION.to_owned())];
+        match rows.first() {
+            Some(row) if row[..] == want => Ok(()),
+            other => Err(wrong(format!("{other:?}"))),
+        }
+    }
+
+    fn batch(&mut self, sql: &str) -> Result<(), ConnError> {
+        self.conn.execute_batch(sql).map_err(told)
+    }
+
+    /// Ends the transaction by COMMIT; `published` says that this is a formality.
+    fn end(&mut self, published: bool) -> Result<(), ConnError> {
+        match self.batch("COMMIT") {
+            Ok(()) => {
+                self.open = false;
+                Ok(())
+            }
+            Err(error) if published => {
+                tracing::warn!(%error, "COMMIT after a published commit failed; it stands");
+                Ok(())
+            }
+            Err(busy @ ConnError::Busy(_)) => Err(busy),
+            Err(error) => Err(ConnError::Unknown(error.to_string())),
+        }
+    }
+}
+
+impl Conn for DoltLite {
+    fn dialect(&self) -> &'static Dialect {
+        &DOLTLITE
+    }
+
+    fn begin(&mut self, intent: Intent) -> Result<(), ConnError> {
+        self.batch(match intent {
+            Intent::Read => "BEGIN",
+            Intent::Write => "BEGIN IMMEDIATE",
+        })?;
+        self.open = true;
+        Ok(())
+    }
+
+    fn execute(&mut self, sql: &str, params: &[Value]) -> Result<usize, ConnError> {
+        let mut statement = self.conn.prepare(sql).map_err(told)?;
+        for (at, value) in params.iter().enumerate() {
+            statement.bind(at + 1, &outward(value)).map_err(told)?;
+        }
+        while statement.step().map_err(told)? {}
+        Ok(self.conn.changes())
+    }
+
+    fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Vec<Value>>, ConnError> {
+        let mut statement = self.conn.prepare(sql).map_err(told)?;
+        for (at, value) in params.iter().enumerate() {
+            statement.bind(at + 1, &outward(value)).map_err(told)?;
+        }
+        let mut rows = Vec::new();
+        while statement.step().map_err(told)? {
+            let row = statement.row();
+            rows.push(row.values().iter().map(inward).collect::<Result<_, _>>()?);
+        }
+        Ok(rows)
+    }
+
+    fn savepoint(&mut self) -> Result<(), ConnError> {
+        self.batch("SAVEPOINT op")
+    }
+
+    fn release(&mut self) -> Result<(), ConnError> {
+        self.batch("RELEASE op")
+    }
+
+    fn rollback_to(&mut self) -> Result<(), ConnError> {
+        self.batch("ROLLBACK TO op")?;
+        self.batch("RELEASE op")
+    }
+
+    fn commit(&mut self, info: &CommitInfo<'_>) -> Result<Option<String>, ConnError> {
+        let mut params =
+            vec![Value::Text(info.message.to_owned()), Value::Text(info.author.to_owned())];
+        let dated = info.date_ms.map_or("", |ms| {
+            params.push(Value::Text(civil(ms)));
+            ", '--date', ?"
+        });
+        let sql = format!("SELECT dolt_commit('-Am', ?, '--author', ?{dated}, '--skip-empty')");
+        let rows = self.query(&sql, &params).map_err(|error| match error {
+            busy @ ConnError::Busy(_) => busy,
+            other => ConnError::Unknown(other.to_string()),
+        })?;
+        let hash = match rows.into_iter().next().and_then(|row| row.into_iter().next()) {
+            Some(Value::Text(hash)) => Some(hash),
+            _ => None,
+        };
+        self.end(hash.is_some())?;
+        Ok(hash)
+    }
+
+    fn publish(&mut self) -> Result<(), ConnError> {
+        self.end(false)
+    }
+
+    fn rollback(&mut self) -> Result<(), ConnError> {
+        if self.open {
+            self.batch("ROLLBACK")?;
+            self.open = false;
+        }
+        Ok(())
+    }
+
+    fn head(&mut self) -> Result<String, ConnError> {
+        match self.query("SELECT dolt_hashof('HEAD')", &[])?.pop().and_then(|mut row| row.pop()) {
+            Some(Value::Text(hash)) => Ok(hash),
+            other => Err(ConnError::Corrupt(format!("HEAD is {other:?}"))),
+        }
+    }
+}
+
+fn outward(value: &Value) -> doltlite::Value {
+    match value {
+        Value::Null => doltlite::Value::Null,
+        Value::Int(n) => doltlite::Value::Integer(*n),
+        Value::Text(text) => doltlite::Value::Text(text.clone()),
+    }
+}
+
+fn inward(value: &doltlite::Value) -> Result<Value, ConnError> {
+    match value {
+        doltlite::Value::Null => Ok(Value::Null),
+        doltlite::Value::Integer(n) => Ok(Value::Int(*n)),
+        doltlite::Value::Text(text) => Ok(Value::Text(text.clone())),
+        other => Err(ConnError::Other(format!("the ledger stores no {other:?}"))),
+    }
+}
+
+/// The engine's error by its kind. The low byte of a code is its class.
+fn told(error: doltlite::Error) -> ConnError {
+    let text = error.to_string();
+    match (error.code & 0xff, error.code) {
+        (5 | 6, _) => ConnError::Busy(text),
+        (11 | 26, _) => ConnError::Corrupt(text),
+        (13, _) => ConnError::Full(text),
+        (_, 1555 | 2067 | 2579) => ConnError::Duplicate(text),
+        _ => ConnError::Other(text),
+    }
+}

@@ -1,0 +1,323 @@
+//! All databases of one town, under `<root>/.dolt-data/<db>/<db>.db`.
+//!
+//! A database is looked at when it is first used, so that a damaged one stops only itself.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use crate::model::ids::Db;
+use crate::model::tx::Tx;
+use crate::store::conn::Conn;
+use crate::store::conn::ConnError;
+use crate::store::doltlite::DoltLite;
+use crate::store::doltlite::Tuning;
+use crate::store::error::StoreError;
+use crate::store::lock::Lock;
+use crate::store::pool::Opener;
+use crate::store::pool::PoolError;
+use crate::store::pool::ReadPool;
+use crate::store::schema;
+use crate::store::schema::Found;
+use crate::store::sql_tx::SqlTx;
+use crate::store::writer::Writer;
+
+/// The directory of all databases, inside the town.
+const DATA_DIR: &str = ".dolt-data";
+
+/// Bounds of a ledger.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Page cache of one database in megabytes, shared evenly by its connections.
+    pub cache_mb: u32,
+    /// Most reading connections of one database.
+    pub readers: usize,
+    /// Milliseconds that a caller waits for a reading connection.
+    pub reader_wait_ms: u64,
+    /// Milliseconds that a connection waits for another one's commit.
+    pub busy_ms: i32,
+    /// Milliseconds that a migration waits for the writer lock.
+    pub migrate_wait_ms: u64,
+    /// 0 to 255: tells this clone's keys from another's.
+    pub writer_id: i64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            cache_mb: 64,
+            readers: 4,
+            reader_wait_ms: 10_000,
+            busy_ms: 5_000,
+            migrate_wait_ms: 10_000,
+            writer_id: 0,
+        }
+    }
+}
+
+/// One database that was found usable.
+pub(crate) struct Database {
+    pub(crate) db: Db,
+    path: PathBuf,
+    pub(crate) opener: Opener,
+    pub(crate) writer_id: i64,
+    pool: ReadPool,
+}
+
+impl Database {
+    /// A connection to write on: one that nobody reads on now, or a new one.
+    pub(crate) fn connect(&self) -> Result<Box<dyn Conn>, ConnError> {
+        self.pool.take_idle().map_or_else(|| (self.opener)(), Ok)
+    }
+
+    pub(crate) fn failed(&self) -> impl FnOnce(ConnError) -> StoreError {
+        failed(&self.db, &self.path)
+    }
+}
+
+/// A failure of the engine with the database's name; damage is told as damage.
+fn failed(db: &Db, path: &Path) -> impl FnOnce(ConnError) -> StoreError {
+    move |source| match source {
+        ConnError::Corrupt(why) => StoreError::Damaged { path: path.into(), why },
+        source => StoreError::Engine { db: db.clone(), source },
+    }
+}
+
+/// Stands between the ledger and each of its connections: for faults and measurements.
+pub type Wrap = Arc<dyn Fn(Box<dyn Conn>) -> Box<dyn Conn> + Send + Sync>;
+
+/// The ledger of one town. Share it by `Arc`; every method may be called from any thread that may
+/// block.
+pub struct Ledger {
+    data: PathBuf,
+    settings: Settings,
+    wrap: Option<Wrap>,
+    known: Mutex<BTreeMap<Db, Arc<Database>>>,
+}
+
+impl Ledger {
+    /// The ledger of the town at `root`. Nothing is opened yet, nothing is made.
+    #[must_use]
+    pub fn open(root: &Path, settings: Settings) -> Self {
+        Self { data: root.join(DATA_DIR), settings, wrap: None, known: Mutex::default() }
+    }
+
+    /// As [`Ledger::open`], with something between it and each of its connections.
+    #[must_use]
+    pub fn wrapped(root: &Path, settings: Settings, wrap: Wrap) -> Self {
+        Self { wrap: Some(wrap), ..Self::open(root, settings) }
+    }
+
+    /// The names of all databases that have a file, in order.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn databases(&self) -> Result<Vec<Db>, StoreError> {
+        let entries = match fs::read_dir(&self.data) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(StoreError::io(&self.data)(error)),
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(StoreError::io(&self.data))?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let db = Db(name);
+            if is_name(&db) && self.path(&db).is_file() {
+                found.push(db);
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// Where a database's file is, whether or not it is there.
+    #[must_use]
+    pub fn path(&self, db: &Db) -> PathBuf {
+        self.data.join(db.as_str()).join(format!("{db}.db"))
+    }
+
+    /// Makes an empty database with the current schema. A half-made one of an earlier try is
+    /// replaced; the file appears under its name only when it is whole.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`], [`StoreError::BadName`], and what opening may answer.
+    pub fn create_db(&self, db: &Db) -> Result<(), StoreError> {
+        if !is_name(db) {
+            return Err(StoreError::BadName(db.0.clone()));
+        }
+        let path = self.path(db);
+        let dir = self.data.join(db.as_str());
+        fs::create_dir_all(&dir).map_err(StoreError::io(&dir))?;
+        let _lock = self.lock(db, "making the database", self.settings.migrate_wait_ms)?;
+        if path.exists() {
+            return Err(StoreError::Exists { db: db.clone(), path });
+        }
+        let draft = dir.join("draft");
+        let draft_lock = dir.join(".draft-lock");
+        remove_if_there(&draft)?;
+        let mut conn = DoltLite::create(&draft, self.tuning()).map_err(failed(db, &draft))?;
+        schema::bring_up(&mut conn, 0).map_err(failed(db, &draft))?;
+        drop(conn);
+        fs::rename(&draft, &path).map_err(StoreError::io(&path))?;
+        remove_if_there(&draft_lock)?;
+        sync_dir(&dir)?;
+        sync_dir(&self.data)
+    }
+
+    /// The one writer of a database, waiting at most about `wait_ms` for another to let go.
+    /// `what` tells those who wait who this is.
+    ///
+    /// # Errors
+    /// [`StoreError::Held`] with the holder's words; every refusal of a store.
+    pub fn writer(&self, db: &Db, what: &str, wait_ms: u64) -> Result<Writer, StoreError> {
+        self.must_exist(db)?;
+        let lock = self.lock(db, what, wait_ms)?;
+        let database = self.usable(db, Some(&lock))?;
+        Writer::open(database, lock)
+    }
+
+    /// Runs `body` in a snapshot of a database. Changes are errors.
+    ///
+    /// # Errors
+    /// [`StoreError::NoReader`], every refusal of a store, and the engine's failure within `body`.
+    pub fn read<T>(&self, db: &Db, body: impl FnOnce(&mut dyn Tx) -> T) -> Result<T, StoreError> {
+        self.query(db, |conn| {
+            let mut tx = SqlTx::reader(conn);
+            let answer = body(&mut tx);
+            tx.into_failure().map_or(Ok(answer), Err)
+        })
+    }
+
+    /// Runs `body` on a connection in a snapshot: for [`crate::store::query`].
+    ///
+    /// # Errors
+    /// As [`Ledger::read`].
+    pub fn query<T>(
+        &self,
+        db: &Db,
+        body: impl FnOnce(&mut dyn Conn) -> Result<T, ConnError>,
+    ) -> Result<T, StoreError> {
+        let database = self.usable(db, None)?;
+        database.pool.with(body).map_err(|error| match error {
+            PoolError::Exhausted => {
+                StoreError::NoReader { db: db.clone(), size: database.pool.size() }
+            }
+            PoolError::Engine(error) => database.failed()(error),
+        })
+    }
+
+    /// Forgets a database and closes its idle readers: before its files are moved away.
+    pub fn forget(&self, db: &Db) {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(db);
+        if let Some(database) = known {
+            database.pool.close_idle();
+        }
+    }
+
+    fn lock(&self, db: &Db, what: &str, wait_ms: u64) -> Result<Lock, StoreError> {
+        let path = self.data.join(db.as_str()).join("writer.lock");
+        Lock::take(&path, db, what, wait_ms)
+    }
+
+    fn must_exist(&self, db: &Db) -> Result<PathBuf, StoreError> {
+        if !is_name(db) {
+            return Err(StoreError::BadName(db.0.clone()));
+        }
+        let path = self.path(db);
+        if path.is_file() { Ok(path) } else { Err(StoreError::NoDatabase { db: db.clone(), path }) }
+    }
+
+    /// The database, looked at and brought up to date if this is its first use.
+    ///
+    /// `held` is the writer lock, when the caller has it; a migration takes it otherwise.
+    fn usable(&self, db: &Db, held: Option<&Lock>) -> Result<Arc<Database>, StoreError> {
+        if let Some(database) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(db) {
+            return Ok(Arc::clone(database));
+        }
+        let path = self.must_exist(db)?;
+        schema::inspect_file(&path)?;
+        let opener = self.opener(&path);
+        let (mut conn, found) = look(db, &path, &opener)?;
+        if let Found::Older(_) = found {
+            drop(conn);
+            let _lock = match held {
+                Some(_) => None,
+                None => Some(self.lock(db, "migrating", self.settings.migrate_wait_ms)?),
+            };
+            conn = migrate(db, &path, &opener)?;
+        }
+        let wait = Duration::from_millis(self.settings.reader_wait_ms);
+        let pool = ReadPool::new(Arc::clone(&opener), self.settings.readers, wait);
+        // A command that uses a database once opens it once.
+        pool.give(conn);
+        let writer_id = self.settings.writer_id;
+        let database = Arc::new(Database { db: db.clone(), path, opener, writer_id, pool });
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::clone(known.entry(db.clone()).or_insert(database)))
+    }
+
+    /// Each connection's share: the writer's and every reader's are alike.
+    fn tuning(&self) -> Tuning {
+        let readers = u32::try_from(self.settings.readers.max(1)).unwrap_or(u32::MAX);
+        let cache_mb = (self.settings.cache_mb / readers.saturating_add(1)).max(2);
+        Tuning { cache_mb, busy_ms: self.settings.busy_ms }
+    }
+
+    fn opener(&self, path: &Path) -> Opener {
+        let path = path.to_path_buf();
+        let tuning = self.tuning();
+        let wrap = self.wrap.clone();
+        Arc::new(move || {
+            let conn: Box<dyn Conn> = Box::new(DoltLite::open(&path, tuning)?);
+            Ok(match &wrap {
+                Some(wrap) => wrap(conn),
+                None => conn,
+            })
+        })
+    }
+}
+
+/// What the store at `path` is, and the connection that looked.
+fn look(db: &Db, path: &Path, opener: &Opener) -> Result<(Box<dyn Conn>, Found), StoreError> {
+    let mut conn = opener().map_err(failed(db, path))?;
+    let found = schema::inspect(conn.as_mut(), path).map_err(failed(db, path))??;
+    Ok((conn, found))
+}
+
+/// Brings an older store up to date under the writer lock, after a copy of its file.
+fn migrate(db: &Db, path: &Path, opener: &Opener) -> Result<Box<dyn Conn>, StoreError> {
+    // Another process may have done it while this one waited for the lock.
+    let (mut conn, found) = look(db, path, opener)?;
+    let Found::Older(from) = found else { return Ok(conn) };
+    let backup = path.with_extension(format!("db.schema-{from}.backup"));
+    fs::copy(path, &backup).map_err(StoreError::io(&backup))?;
+    tracing::info!(%db, from, to = schema::version(), backup = %backup.display(), "migrating");
+    schema::bring_up(conn.as_mut(), from).map_err(failed(db, path))?;
+    Ok(conn)
+}
+
+/// Whether the name can be a directory's and a database's on both engines.
+fn is_name(db: &Db) -> bool {
+    let name = db.as_str();
+    name.len() <= 64
+        && name.starts_with(|first: char| first.is_ascii_alphabetic())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+}
+
+fn remove_if_there(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io(path)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn sync_dir(path: &Path) -> Result<(), StoreError> {
+    fs::File::open(path).and_then(|dir| dir.sync_all()).map_err(StoreError::io(path))
+}

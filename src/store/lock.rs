@@ -1,0 +1,74 @@
+//! The lock of a database's one writer: an advisory lock on a file that says who holds it.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::io::Seek as _;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+
+use crate::model::ids::Db;
+use crate::store::error::StoreError;
+
+/// Milliseconds between two tries.
+const TRY_EVERY_MS: u64 = 20;
+/// Most bytes of a holder's own words that are read back.
+const WORDS_MAX: u64 = 256;
+
+/// A held lock; dropping it lets go. The kernel lets go when the process ends, however it does.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock, waiting at most about `wait_ms`, and leaves "who" for those who wait.
+    ///
+    /// # Errors
+    /// [`StoreError::Held`] with the holder's own words, [`StoreError::Io`].
+    pub fn take(path: &Path, db: &Db, what: &str, wait_ms: u64) -> Result<Self, StoreError> {
+        let mut file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(StoreError::io(path))?;
+        let mut tries = wait_ms / TRY_EVERY_MS;
+        loop {
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(Errno::WOULDBLOCK) if tries > 0 => {
+                    tries -= 1;
+                    // An advisory lock has no event to wait on.
+                    std::thread::sleep(Duration::from_millis(TRY_EVERY_MS));
+                }
+                Err(Errno::WOULDBLOCK) => {
+                    return Err(StoreError::Held { db: db.clone(), holder: holder(&mut file) });
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(StoreError::io(path)(error.into())),
+            }
+        }
+        let words = format!("process {} ({what})", std::process::id());
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(words.as_bytes()))
+            .map_err(StoreError::io(path))?;
+        Ok(Self { _file: file })
+    }
+}
+
+/// What the holder wrote of itself.
+fn holder(file: &mut File) -> String {
+    let mut words = Vec::new();
+    let read = file.rewind().and_then(|()| file.take(WORDS_MAX).read_to_end(&mut words));
+    match read {
+        Ok(_) if !words.is_empty() => String::from_utf8_lossy(&words).trim().to_owned(),
+        Ok(_) => "a process that has just started".to_owned(),
+        Err(error) => format!("an unknown process (its lock file cannot be read: {error})"),
+    }
+}

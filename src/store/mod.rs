@@ -1,0 +1,16 @@
+//! The ledger: databases on disk, transactions over them, and the one writer of each.
+//!
+//! [`conn`] is the shape of an engine, [`doltlite`] the embedded one; [`sql_tx`] gives ops their
+//! transaction, [`query`] answers lists; [`ledger`] holds all databases of a town, [`writer`]
+//! commits groups. Nothing here decides what work means, and nothing knows actors or the CLI.
+
+pub mod conn;
+pub mod doltlite;
+pub mod error;
+pub mod ledger;
+mod lock;
+mod pool;
+pub mod query;
+pub mod schema;
+pub mod sql_tx;
+pub mod writer;

@@ -1,0 +1,272 @@
+//! The tables on disk: how they are made, brought up to date, and recognised.
+//!
+//! Steps are numbered and each can run again over its own half: it makes what is missing. A store
+//! that is new runs them all. The number stands in `metadata`, written in the same commit.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use crate::model::rows::Meta;
+use crate::model::rows::TABLES;
+use crate::model::table::Life;
+use crate::model::table::Row;
+use crate::model::table::Table;
+use crate::model::tx::TxExt;
+use crate::model::value::Kind;
+use crate::model::value::Name;
+use crate::model::value::Value;
+use crate::store::conn::CommitInfo;
+use crate::store::conn::Conn;
+use crate::store::conn::ConnError;
+use crate::store::conn::Dialect;
+use crate::store::conn::Intent;
+use crate::store::doltlite::MAGIC;
+use crate::store::error::StoreError;
+use crate::store::sql_tx::SqlTx;
+use crate::store::sql_tx::quoted;
+use crate::store::writer::STORE_AUTHOR;
+use crate::store::writer::key_line;
+use crate::store::writer::last_key;
+
+/// The name of the row that has the schema's number.
+pub const VERSION_ROW: &str = "store.schema";
+/// The name of the row that has the fingerprint of all tables.
+const SHAPE_ROW: &str = "store.shape";
+
+/// One numbered step: what it is called in the history, and what it does.
+///
+/// It must do nothing where its work is done already. Later ones add columns through
+/// [`add_column`], because the first one makes all tables as they are now.
+pub struct Step {
+    /// For the commit message.
+    pub name: &'static str,
+    /// The work.
+    pub run: fn(&mut dyn Conn) -> Result<(), ConnError>,
+}
+
+/// Every step; the first brings a store from schema 0 to 1.
+pub static STEPS: &[Step] = &[Step { name: "make every table", run: make_tables }];
+
+/// The schema that this program writes.
+#[must_use]
+pub fn version() -> i64 {
+    i64::try_from(STEPS.len()).expect("a handful of steps")
+}
+
+/// What stands in a store that can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It is as this program writes it.
+    Current,
+    /// It must be brought up from this schema first.
+    Older(i64),
+}
+
+/// Runs the steps that a store at schema `from` lacks, in one commit.
+///
+/// # Errors
+/// [`ConnError`]; the store is then as it was.
+pub fn bring_up(conn: &mut dyn Conn, from: i64) -> Result<(), ConnError> {
+    conn.begin(Intent::Write)?;
+    let mut message = format!("schema {from} -> {}", version());
+    let done = run_steps(conn, from, &mut message)
+        .and_then(|()| last_key(conn))
+        .map(|last| message.push_str(&key_line(last)));
+    let info = CommitInfo { message: &message, author: STORE_AUTHOR, date_ms: None };
+    match done.and_then(|()| conn.commit(&info)) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            if let Err(second) = conn.rollback() {
+                tracing::warn!(%second, "a failed migration did not roll back; closing");
+            }
+            Err(error)
+        }
+    }
+}
+
+fn run_steps(conn: &mut dyn Conn, from: i64, message: &mut String) -> Result<(), ConnError> {
+    for (number, step) in (1..).zip(STEPS).filter(|(number, _)| *number > from) {
+        (step.run)(conn)?;
+        // Writing to a String cannot fail.
+        let _ = write!(message, "\n{number}: {}", step.name);
+    }
+    let shape = shape(conn.dialect());
+    let mut tx = SqlTx::new(conn);
+    for (name, value) in [(VERSION_ROW, version().to_string()), (SHAPE_ROW, shape)] {
+        let row = Meta { name: Name::from(name), value };
+        let is_there = tx.row::<Meta>(&row.name).map_err(other)?.is_some();
+        if is_there { tx.set(&row) } else { tx.add(&row) }.map_err(other)?;
+    }
+    tx.into_failure().map_or(Ok(()), Err)
+}
+
+fn other(error: impl std::fmt::Display) -> ConnError {
+    ConnError::Other(error.to_string())
+}
+
+fn make_tables(conn: &mut dyn Conn) -> Result<(), ConnError> {
+    let dialect = conn.dialect();
+    for table in TABLES {
+        for sql in definition(dialect, table) {
+            conn.execute(&sql, &[])?;
+        }
+    }
+    if let Some(sql) = dialect.ignore_table {
+        conn.execute(sql, &[])?;
+    }
+    for table in TABLES.iter().filter(|table| table.life == Life::Ephemeral) {
+        let name = [Value::Text(table.name.to_owned())];
+        if conn.query("SELECT ignored FROM dolt_ignore WHERE pattern = ?", &name)?.is_empty() {
+            conn.execute("INSERT INTO dolt_ignore (pattern, ignored) VALUES (?, 1)", &name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Adds a column to a table that may have it already: the tool of later steps.
+///
+/// # Errors
+/// As [`Conn::execute`].
+pub fn add_column(
+    conn: &mut dyn Conn,
+    table: &str,
+    column: &str,
+    definition: &str,
+) -> Result<(), ConnError> {
+    let names = conn.query(conn.dialect().columns, &[Value::Text(table.to_owned())])?;
+    if names.iter().any(|row| row.first() == Some(&Value::Text(column.to_owned()))) {
+        return Ok(());
+    }
+    let (table, column) = (quoted(table), quoted(column));
+    conn.execute(&format!("ALTER TABLE {table} ADD COLUMN {column} {definition}"), &[]).map(|_| ())
+}
+
+/// The statements that make one table where it is missing.
+#[must_use]
+pub fn definition(dialect: &Dialect, table: &Table) -> Vec<String> {
+    let list = |names: &[&str]| -> String {
+        names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")
+    };
+    let mut parts: Vec<String> = table
+        .columns
+        .iter()
+        .map(|column| {
+            let kind = match column.kind {
+                Kind::Int => dialect.int,
+                Kind::Key => dialect.key,
+                Kind::Text => dialect.text,
+            };
+            let null = if column.nullable { "" } else { " NOT NULL" };
+            format!("{} {kind}{null}", quoted(column.name))
+        })
+        .collect();
+    parts.push(format!("PRIMARY KEY ({})", list(table.key)));
+    let one_integer =
+        table.key.len() == 1 && table.columns[table.position(table.key[0])].kind == Kind::Int;
+    let tail = if one_integer { "" } else { dialect.keyed };
+    let name = quoted(table.name);
+    let mut statements =
+        vec![format!("CREATE TABLE IF NOT EXISTS {name} ({}){tail}", parts.join(", "))];
+    statements.extend(table.indexes.iter().map(|index| {
+        let unique = if index.unique { "UNIQUE " } else { "" };
+        let index_name = quoted(&format!("{}_{}", table.name, index.name));
+        format!(
+            "CREATE {unique}INDEX IF NOT EXISTS {index_name} ON {name} ({})",
+            list(index.columns)
+        )
+    }));
+    statements
+}
+
+/// A fingerprint of all definitions (64-bit FNV-1a), so that two builds of one schema number with
+/// different tables are told apart.
+#[must_use]
+pub fn shape(dialect: &Dialect) -> String {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for sql in TABLES.iter().flat_map(|table| definition(dialect, table)) {
+        for byte in sql.bytes() {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+    format!("{hash:016x}")
+}
+
+/// Looks at the first bytes of a file, before an engine does.
+///
+/// # Errors
+/// [`StoreError::Foreign`], [`StoreError::Damaged`] for an empty file, [`StoreError::Io`].
+pub fn inspect_file(path: &Path) -> Result<(), StoreError> {
+    let mut head = Vec::new();
+    let file = File::open(path).map_err(StoreError::io(path))?;
+    file.take(16).read_to_end(&mut head).map_err(StoreError::io(path))?;
+    if head.is_empty() {
+        return Err(StoreError::Damaged { path: path.into(), why: "it is empty".to_owned() });
+    }
+    if !head.starts_with(MAGIC) {
+        let plain = head.starts_with(b"SQLite format 3");
+        let why = if plain { "it is a plain SQLite file" } else { "its first bytes are unknown" };
+        return Err(StoreError::Foreign { path: path.into(), why: why.to_owned() });
+    }
+    Ok(())
+}
+
+/// Looks at what an open store is. The engine shows a file whose first part is damaged as an empty
+/// database, so a store without its version row is refused and never made anew.
+///
+/// # Errors
+/// [`StoreError::Newer`], [`StoreError::OtherBuild`], [`StoreError::Foreign`],
+/// [`StoreError::Damaged`]; an engine's failure as the inner `ConnError`.
+pub fn inspect(conn: &mut dyn Conn, path: &Path) -> Result<Result<Found, StoreError>, ConnError> {
+    let tables = match conn.query(conn.dialect().tables, &[]) {
+        Ok(rows) => match rows.first().and_then(|row| row.first()) {
+            Some(Value::Int(n)) => *n,
+            other => return Err(ConnError::Corrupt(format!("the number of tables is {other:?}"))),
+        },
+        Err(ConnError::Corrupt(why)) => {
+            return Ok(Err(StoreError::Damaged { path: path.into(), why }));
+        }
+        Err(error) => return Err(error),
+    };
+    if tables == 0 {
+        let why = "it has bytes but shows no table".to_owned();
+        return Ok(Err(StoreError::Damaged { path: path.into(), why }));
+    }
+    let columns =
+        conn.query(conn.dialect().columns, &[Value::Text(Meta::TABLE.name.to_owned())])?;
+    if columns.len() != Meta::TABLE.columns.len() {
+        let why = format!("it has {tables} tables but no {}", Meta::TABLE.name);
+        return Ok(Err(StoreError::Foreign { path: path.into(), why }));
+    }
+    let found = match meta(conn, VERSION_ROW)?.map(|text| text.parse::<i64>()) {
+        Some(Ok(number)) => number,
+        other => {
+            let why = format!("its schema number is {other:?}");
+            return Ok(Err(StoreError::Foreign { path: path.into(), why }));
+        }
+    };
+    let known = version();
+    if found > known {
+        return Ok(Err(StoreError::Newer { path: path.into(), found, known }));
+    }
+    if found < known {
+        return Ok(Ok(Found::Older(found)));
+    }
+    match meta(conn, SHAPE_ROW)? {
+        Some(text) if text == shape(conn.dialect()) => Ok(Ok(Found::Current)),
+        other => {
+            let found = other.unwrap_or_else(|| "no fingerprint".to_owned());
+            Ok(Err(StoreError::OtherBuild { path: path.into(), found, known }))
+        }
+    }
+}
+
+fn meta(conn: &mut dyn Conn, name: &str) -> Result<Option<String>, ConnError> {
+    let mut tx = SqlTx::reader(conn);
+    let row = tx.row::<Meta>(&Name::from(name)).map_err(other);
+    match tx.into_failure() {
+        Some(failure) => Err(failure),
+        None => Ok(row?.map(|meta| meta.value)),
+    }
+}

@@ -1,0 +1,266 @@
+//! The one writer of a database: it turns what waits into one commit.
+//!
+//! Each submission runs in a savepoint of its own, so that a refused one leaves nothing and the
+//! others stand. The commit comes last; nothing that can fail follows it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::model::ops;
+use crate::model::ops::Ctx;
+use crate::model::ops::Facts;
+use crate::model::ops::Keys;
+use crate::model::ops::Op;
+use crate::model::ops::Refused;
+use crate::model::rows::Outbox;
+use crate::model::rows::TABLES;
+use crate::model::table::Row;
+use crate::model::table::Table;
+use crate::model::tx::Tx;
+use crate::model::value::Kind;
+use crate::model::value::Value;
+use crate::store::conn::CommitInfo;
+use crate::store::conn::Conn;
+use crate::store::conn::ConnError;
+use crate::store::conn::Intent;
+use crate::store::error::GroupError;
+use crate::store::error::StoreError;
+use crate::store::ledger::Database;
+use crate::store::lock::Lock;
+use crate::store::sql_tx::SqlTx;
+use crate::store::sql_tx::Touched;
+use crate::store::sql_tx::quoted;
+
+/// Author of commits that are not one actor's.
+pub const STORE_AUTHOR: &str = "gt-store <gt-store@gastown.local>";
+/// Most bytes of a commit message's first line.
+const SUMMARY_MAX: usize = 400;
+/// The line of a commit message that has the last key handed out. Outbox rows are pruned and
+/// deleted beads are gone, so the tables alone do not tell which keys were used. Every commit that
+/// the store makes has it.
+const KEY_LINE: &str = "Last-Key: ";
+
+/// What one caller wants, all of it or none.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Who.
+    pub actor: String,
+    /// In order.
+    pub ops: Vec<Op>,
+}
+
+/// What became of each submission of a group, in order: its facts, or why it was refused.
+pub type Answers = Vec<Result<Facts, Refused>>;
+
+/// What became of a group whose outcome was not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It stands: answer its callers from the tables, do not submit it again.
+    Stands,
+    /// Nothing of it stands: it may be submitted again.
+    Absent,
+}
+
+/// The writer of one database. It holds the writer lock while it lives.
+pub struct Writer {
+    database: Arc<Database>,
+    conn: Option<Box<dyn Conn>>,
+    keys: Keys,
+    last_key: i64,
+    head: String,
+    unknown: bool,
+    _lock: Lock,
+}
+
+impl Writer {
+    pub(crate) fn open(database: Arc<Database>, lock: Lock) -> Result<Self, StoreError> {
+        let failed = |error| database.failed()(error);
+        let mut conn = database.connect().map_err(failed)?;
+        let head = conn.head().map_err(failed)?;
+        let last_key = last_key(conn.as_mut()).map_err(failed)?;
+        let keys = Keys::new(database.writer_id, last_key);
+        let conn = Some(conn);
+        Ok(Self { database, conn, keys, last_key, head, unknown: false, _lock: lock })
+    }
+
+    /// The hash of the newest commit.
+    #[must_use]
+    pub fn head(&self) -> &str {
+        &self.head
+    }
+
+    /// Applies each submission in its own savepoint and commits those that were not refused.
+    ///
+    /// When nothing was changed, no byte is written. `now_ms` is the time of every op and of the
+    /// commit, in milliseconds since the epoch.
+    ///
+    /// # Errors
+    /// [`GroupError`]; nothing stands, except that for [`GroupError::Unknown`] only
+    /// [`Writer::settle`] can tell.
+    pub fn commit_group(
+        &mut self,
+        group: &[Submission],
+        now_ms: i64,
+    ) -> Result<Answers, GroupError> {
+        if self.unknown {
+            return Err(GroupError::Unknown(
+                "an earlier group has not been settled: call settle first".to_owned(),
+            ));
+        }
+        let mut conn = match self.conn.take() {
+            Some(conn) => conn,
+            None => self.database.connect()?,
+        };
+        // On an error the connection is dropped, and with it whatever it had open.
+        let answers = self.run(conn.as_mut(), group, now_ms).inspect_err(|error| {
+            self.unknown = matches!(error, ConnError::Unknown(_));
+            tracing::warn!(db = %self.database.db, %error, "a group failed");
+        })?;
+        self.conn = Some(conn);
+        Ok(answers)
+    }
+
+    fn run(
+        &mut self,
+        conn: &mut dyn Conn,
+        group: &[Submission],
+        now_ms: i64,
+    ) -> Result<Answers, ConnError> {
+        conn.begin(Intent::Write)?;
+        let mut tx = SqlTx::new(conn);
+        let mut answers = Answers::with_capacity(group.len());
+        for submission in group {
+            let mut ctx = Ctx {
+                now: now_ms,
+                actor: &submission.actor,
+                db: &self.database.db,
+                keys: &mut self.keys,
+            };
+            answers.push(tx.attempt(|tx| apply_all(tx, &mut ctx, &submission.ops))?);
+        }
+        match tx.touched() {
+            Touched::Nothing => conn.rollback()?,
+            Touched::Ephemeral => conn.publish()?,
+            Touched::Versioned => {
+                // A fresh key bounds all that were handed out, in the order of time.
+                self.last_key = self.keys.next(now_ms);
+                let accepted: Vec<&Submission> = group
+                    .iter()
+                    .zip(&answers)
+                    .filter_map(|(submission, answer)| answer.is_ok().then_some(submission))
+                    .collect();
+                let message = message(&accepted, self.last_key);
+                let author = author(&accepted);
+                let info = CommitInfo { message: &message, author: &author, date_ms: Some(now_ms) };
+                if let Some(hash) = conn.commit(&info)? {
+                    self.head = hash;
+                }
+            }
+        }
+        Ok(answers)
+    }
+
+    /// After [`GroupError::Unknown`]: opens again and looks whether the group stands.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be opened or read; the question stays open.
+    pub fn settle(&mut self) -> Result<Settled, StoreError> {
+        let failed = |error| self.database.failed()(error);
+        self.conn = None;
+        let mut conn = (self.database.opener)().map_err(failed)?;
+        let head = conn.head().map_err(failed)?;
+        // This lock admits one writer, so a head that moved is this writer's own group.
+        let settled = if head == self.head { Settled::Absent } else { Settled::Stands };
+        self.head = head;
+        self.conn = Some(conn);
+        self.unknown = false;
+        Ok(settled)
+    }
+}
+
+fn apply_all(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, ops: &[Op]) -> Result<Facts, Refused> {
+    let mut facts = Facts::new();
+    for op in ops {
+        facts.extend(ops::apply(tx, ctx, op)?);
+    }
+    Ok(facts)
+}
+
+/// What was done and by whom, then the last key.
+fn message(accepted: &[&Submission], last_key: i64) -> String {
+    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for submission in accepted {
+        for op in &submission.ops {
+            *counts.entry((op.name(), submission.actor.as_str())).or_default() += 1;
+        }
+    }
+    let mut summary = String::new();
+    let mut left = counts.len();
+    for ((op, actor), count) in counts {
+        let times = if count == 1 { String::new() } else { format!(" x{count}") };
+        let part = format!("{op}{times} by {}", one_line(actor));
+        if summary.len() + part.len() > SUMMARY_MAX {
+            break;
+        }
+        if !summary.is_empty() {
+            summary.push_str(", ");
+        }
+        summary.push_str(&part);
+        left -= 1;
+    }
+    if left > 0 {
+        summary.push_str(&format!(" and {left} more"));
+    }
+    format!("{summary}{}", key_line(last_key))
+}
+
+fn one_line(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() && !matches!(c, '<' | '>')).take(80).collect()
+}
+
+/// The actor if all share one, else the store itself.
+fn author(accepted: &[&Submission]) -> String {
+    let Some(first) = accepted.first() else { return STORE_AUTHOR.to_owned() };
+    let name = one_line(&first.actor);
+    let shared = accepted.iter().all(|submission| submission.actor == first.actor);
+    if !shared || name.trim().is_empty() {
+        return STORE_AUTHOR.to_owned();
+    }
+    let mailbox: String = name
+        .chars()
+        .map(|c| match c {
+            '/' => '.',
+            c if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') => c,
+            _ => '-',
+        })
+        .collect();
+    format!("{} <{mailbox}@gastown.local>", name.trim())
+}
+
+/// The end of a commit message that says which keys are used up.
+pub(crate) fn key_line(last_key: i64) -> String {
+    format!("\n\n{KEY_LINE}{last_key}")
+}
+
+/// The greatest key that may have been handed out: what the newest commit says, or what stands in
+/// the tables that are ordered by key.
+pub(crate) fn last_key(conn: &mut dyn Conn) -> Result<i64, ConnError> {
+    let mut last = 0;
+    let said = conn.query(conn.dialect().last_message, &[])?;
+    if let Some(Value::Text(message)) = said.first().and_then(|row| row.first()) {
+        let line = message.lines().find_map(|line| line.strip_prefix(KEY_LINE));
+        last = line.and_then(|key| key.trim().parse().ok()).unwrap_or(0);
+    }
+    let by_key = TABLES.iter().copied().filter(|table| keyed_by_seq(table));
+    for table in by_key.chain([Outbox::TABLE]) {
+        let sql = format!("SELECT MAX({}) FROM {}", quoted("seq"), quoted(table.name));
+        if let Some(Value::Int(seq)) = conn.query(&sql, &[])?.first().and_then(|row| row.first()) {
+            last = last.max(*seq);
+        }
+    }
+    Ok(last)
+}
+
+fn keyed_by_seq(table: &Table) -> bool {
+    table.key == ["seq"] && table.columns[table.position("seq")].kind == Kind::Int
+}
