@@ -1,6 +1,4 @@
 //! All integration tests in one binary.
 
 mod store;
-//! Every integration test, in one binary.
-
 mod world;
