@@ -76,11 +76,8 @@ fn deliver(wiring: &Wiring, who: &Address, key: String, dst: Db, parcels: Vec<(i
     let store = wiring.stores.get(&dst);
     let (parts, who) = (wiring.parts.clone(), who.clone());
     actix_rt::spawn(async move {
-        let ops = parcels.into_iter().map(|(seq, parcel)| Op::Deliver {
-            src: src.clone(),
-            seq,
-            parcel,
-        });
+        let ops =
+            parcels.into_iter().map(|(seq, parcel)| Op::Deliver { src: src.clone(), seq, parcel });
         let ops: Vec<Op> = ops.collect();
         let submit = Submit { actor: "gt-relay".to_owned(), ops };
         let outcome = match store {

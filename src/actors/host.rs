@@ -159,7 +159,8 @@ where
             }
             Ok(Stepped::Unknown) => {
                 self.machine = Some((self.factory)());
-                let again = self.wiring.parts.clock.now_ms() + self.wiring.parts.limits.effect_retry_ms;
+                let again =
+                    self.wiring.parts.clock.now_ms() + self.wiring.parts.limits.effect_retry_ms;
                 self.wiring.parts.timers.set(&self.address, Some(again));
             }
             Err(panic) => {

@@ -12,10 +12,15 @@ use crate::messages::Address;
 use crate::messages::Message;
 use crate::messages::RefineryMessage;
 
-pub(super) fn plant(tree: &Tree, rig: &Rig) {
-    let (rig, limits) = (rig.clone(), tree.parts.limits.clone());
-    let factory =
-        Arc::new(move || Refinery::new(rig.name.clone(), rig.queue.clone(), limits.clone()));
+pub(super) fn plant(tree: &Arc<Tree>, rig: &Rig) {
+    let (first, limits) = (rig.clone(), tree.parts.limits.clone());
+    let weak = Arc::downgrade(tree);
+    let factory = Arc::new(move || {
+        // A restart takes the settings of its own time.
+        let now = weak.upgrade().and_then(|tree| tree.rig(&first.name));
+        let rig = now.unwrap_or_else(|| first.clone());
+        Refinery::new(rig.name, rig.queue, limits.clone())
+    });
     tree.plant(standing("rig", Strategy::OneForOne), factory);
 }
 

@@ -93,7 +93,7 @@ struct Entry {
 }
 
 /// Makes the actor of an address that is wanted, if there should be one.
-pub type Maker = Box<dyn Fn(&Address)>;
+pub type Maker = Box<dyn Fn(&Address) + Send>;
 
 /// The actor.
 pub struct Supervisor {

@@ -1,5 +1,10 @@
 //! A running town: makes the tree, hands out what the door needs, and takes it down again.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::RwLock;
+
 use actix::Actor;
 use actix::Addr;
 use actix::Recipient;
@@ -54,6 +59,7 @@ pub(super) struct Tree {
     pub(super) parts: Parts,
     pub(super) stores: Stores,
     pub(super) supervisor: Addr<Supervisor>,
+    rigs: RwLock<BTreeMap<RigName, Rig>>,
 }
 
 /// A group of the tree: who falls with whom.
@@ -62,6 +68,11 @@ pub(super) fn standing(group: &'static str, strategy: Strategy) -> Standing {
 }
 
 impl Tree {
+    /// A rig with its present settings.
+    pub(super) fn rig(&self, name: &RigName) -> Option<Rig> {
+        self.rigs.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
     /// Puts a machine into a host and under the supervisor.
     pub(super) fn plant<M>(&self, standing: Standing, factory: Factory<M>)
     where
@@ -89,7 +100,7 @@ impl Tree {
         self.stores.put(db.clone(), store);
     }
 
-    fn plant_rig(&self, rig: &Rig) {
+    fn plant_rig(self: &Arc<Self>, rig: &Rig) {
         dispatcher::plant(self, rig);
         witness::plant(self, rig);
         refinery::plant(self, rig);
@@ -110,8 +121,7 @@ impl Tree {
 
 /// A running town.
 pub struct Town {
-    tree: std::rc::Rc<Tree>,
-    rigs: std::rc::Rc<std::cell::RefCell<Vec<Rig>>>,
+    tree: Arc<Tree>,
 }
 
 impl Town {
@@ -122,13 +132,13 @@ impl Town {
     pub fn start(parts: Parts, rigs: Vec<Rig>, intensity: Intensity) -> Result<Self, StoreError> {
         let stores = Stores::default();
         let supervisor = Supervisor::new(parts.clone(), stores.clone(), intensity).start();
-        let tree = std::rc::Rc::new(Tree { parts, stores, supervisor });
-        let known = std::rc::Rc::new(std::cell::RefCell::new(rigs.clone()));
+        let known = rigs.iter().map(|rig| (rig.name.clone(), rig.clone())).collect();
+        let tree = Arc::new(Tree { parts, stores, supervisor, rigs: RwLock::new(known) });
         tree.open_store(&Db::hq());
         for rig in &rigs {
             tree.open_store(&Db::from(&rig.name));
         }
-        recruit(&tree, &known);
+        recruit(&tree);
         mayor::plant(&tree);
         let names = rigs.iter().map(|rig| rig.name.clone()).collect();
         deacon::plant(&tree, names);
@@ -143,7 +153,7 @@ impl Town {
         let mut dbs = vec![Db::hq()];
         dbs.extend(rigs.iter().map(|rig| Db::from(&rig.name)));
         tree.plant_relays(&dbs);
-        Ok(Self { tree, rigs: known })
+        Ok(Self { tree })
     }
 
     /// The store of each database.
@@ -160,33 +170,34 @@ impl Town {
 
     /// Adds a rig to the running town, or gives a known one its new settings.
     pub fn add_rig(&self, rig: Rig) {
-        let old = self.rigs.borrow().iter().position(|known| known.name == rig.name);
-        if let Some(at) = old {
-            refinery::configure(&self.tree, &rig);
-            self.rigs.borrow_mut()[at] = rig;
-            return;
-        }
+        let names = {
+            let mut rigs = self.tree.rigs.write().unwrap_or_else(PoisonError::into_inner);
+            if rigs.insert(rig.name.clone(), rig.clone()).is_some() {
+                refinery::configure(&self.tree, &rig);
+                return;
+            }
+            rigs.keys().cloned().collect::<Vec<_>>()
+        };
         self.tree.open_store(&Db::from(&rig.name));
-        self.rigs.borrow_mut().push(rig.clone());
         self.tree.plant_rig(&rig);
-        let rigs = self.rigs.borrow();
         let mut dbs = vec![Db::hq()];
-        dbs.extend(rigs.iter().map(|rig| Db::from(&rig.name)));
+        dbs.extend(names.iter().map(Db::from));
         self.tree.plant_relays(&dbs);
-        deacon::plant(&self.tree, rigs.iter().map(|rig| rig.name.clone()).collect());
+        deacon::plant(&self.tree, names);
     }
 }
 
 /// A wake-up for a worker that has no actor yet makes it one: a new name came out of a dispatch.
-fn recruit(tree: &std::rc::Rc<Tree>, rigs: &std::rc::Rc<std::cell::RefCell<Vec<Rig>>>) {
-    let (weak, rigs) = (std::rc::Rc::downgrade(tree), rigs.clone());
+fn recruit(tree: &Arc<Tree>) {
+    let weak = Arc::downgrade(tree);
     let maker = move |wanted: &Address| {
         let Address::Polecat(rig, name) = wanted else {
             tracing::debug!(%wanted, "nobody makes this one");
             return;
         };
-        let rig = rigs.borrow().iter().find(|known| known.name == *rig).cloned();
-        if let (Some(tree), Some(rig)) = (weak.upgrade(), rig) {
+        if let Some(tree) = weak.upgrade()
+            && let Some(rig) = tree.rig(rig)
+        {
             polecat::plant(&tree, &rig, name);
         }
     };

@@ -39,7 +39,8 @@ impl Deacon {
 
     /// Every direction between two databases: a wake-up that got lost costs one round at most.
     fn relays(&self) -> Vec<Address> {
-        let dbs: Vec<Db> = std::iter::once(Db::hq()).chain(self.rigs.iter().map(Db::from)).collect();
+        let dbs: Vec<Db> =
+            std::iter::once(Db::hq()).chain(self.rigs.iter().map(Db::from)).collect();
         let pairs = dbs.iter().flat_map(|src| {
             let others = dbs.iter().filter(move |dst| *dst != src);
             others.map(|dst| Address::Relay(src.clone(), dst.clone()))

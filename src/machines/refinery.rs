@@ -307,7 +307,13 @@ impl Machine for Refinery {
 
     fn view(&self, tx: &mut dyn Tx) -> Result<View, TxError> {
         let queue = tx.row::<Queue>(&self.rig)?;
-        let mut view = View { queue, waiting: Vec::new(), known: Vec::new(), tried: Vec::new(), branches: Vec::new() };
+        let mut view = View {
+            queue,
+            waiting: Vec::new(),
+            known: Vec::new(),
+            tried: Vec::new(),
+            branches: Vec::new(),
+        };
         let cycle = view.queue.as_ref().map(|queue| queue.cycle.clone());
         match cycle {
             None => {}

@@ -106,9 +106,7 @@ impl Casting {
                 let target = self.queue.target.clone();
                 Cast::Polecat(Polecat::new(rig.clone(), name.clone(), id, target, limits))
             }
-            Address::Relay(src, dst) => {
-                Cast::Relay(Relay::new(src.clone(), dst.clone(), limits))
-            }
+            Address::Relay(src, dst) => Cast::Relay(Relay::new(src.clone(), dst.clone(), limits)),
         }
     }
 }

@@ -70,8 +70,7 @@ impl Books {
         let mut names = vec![(Db::hq(), "hq".to_owned())];
         names.extend(casting.rigs.iter().map(|(rig, prefix)| (Db::from(rig), prefix.clone())));
         for (db, prefix) in names {
-            let mut ops =
-                vec![Op::SetMeta { name: Name::from("prefix"), value: prefix.clone() }];
+            let mut ops = vec![Op::SetMeta { name: Name::from("prefix"), value: prefix.clone() }];
             match db.rig() {
                 None => {
                     ops.extend(Role::ALL.iter().map(|role| Op::RegisterRole { role: *role }));
@@ -95,20 +94,13 @@ impl Books {
             };
             shelf.memory.begin();
             for op in ops {
-                let mut ctx =
-                    Ctx { now, actor: "overseer", db: &db, keys: &mut shelf.keys };
+                let mut ctx = Ctx { now, actor: "overseer", db: &db, keys: &mut shelf.keys };
                 apply(&mut shelf.memory, &mut ctx, &op).expect("a new town is well formed");
             }
             shelf.memory.commit();
             shelves.insert(db, shelf);
         }
-        Self {
-            shelves,
-            tickets: 0,
-            acked: BTreeSet::new(),
-            lost: BTreeSet::new(),
-            commits: 0,
-        }
+        Self { shelves, tickets: 0, acked: BTreeSet::new(), lost: BTreeSet::new(), commits: 0 }
     }
 
     fn shelf(&mut self, db: &Db) -> &mut Shelf {
@@ -154,10 +146,13 @@ impl Books {
                     for ticket in group {
                         self.acked.insert(ticket);
                         let result = shelf.waiting.get(&ticket).and_then(|s| s.result.clone());
-                        replies.push((ticket, match result {
-                            Some(Err(refused)) => Reply::Refused(refused),
-                            Some(Ok(_)) | None => Reply::Done,
-                        }));
+                        replies.push((
+                            ticket,
+                            match result {
+                                Some(Err(refused)) => Reply::Refused(refused),
+                                Some(Ok(_)) | None => Reply::Done,
+                            },
+                        ));
                     }
                 }
                 LaneOutput::Unknown(group) => {

@@ -188,9 +188,8 @@ impl Oracle {
 
     fn look_at_request(&mut self, tx: &mut MemoryDb, mr: &BeadId, bead: &BeadId) {
         let Some(row) = find_request(tx, mr) else { return };
-        let all = tx
-            .with::<MergeRequest>(Some("by_bead"), vec![bead.to_value()])
-            .unwrap_or_default();
+        let all =
+            tx.with::<MergeRequest>(Some("by_bead"), vec![bead.to_value()]).unwrap_or_default();
         let same = all.iter().filter(|other| other.head == row.head).count();
         self.check(3, same == 1, || format!("{} has {same} merge requests for {}", bead, row.head));
     }
@@ -235,7 +234,8 @@ impl Oracle {
             let parcels = tx.with::<Outbox>(None, Vec::new()).unwrap_or_default();
             self.check(9, parcels.is_empty(), || format!("{} parcels stay in {db}", parcels.len()));
             let agents = tx.with::<Agent>(None, Vec::new()).unwrap_or_default();
-            let workers = agents.iter().filter(|agent| agent.actor.0.contains("/polecats/")).count();
+            let workers =
+                agents.iter().filter(|agent| agent.actor.0.contains("/polecats/")).count();
             self.bound(workers <= workers_max, "workers");
             for row in tx.with::<MergeRequest>(None, Vec::new()).unwrap_or_default() {
                 let parked = parked(tx, &db);
@@ -257,7 +257,9 @@ impl Oracle {
         let told = tx.row2::<Label>(&bead.id, &Name::from("gt:escalated")).ok().flatten();
         let waits = tx.row::<Order>(&bead.id).ok().flatten().is_some();
         let fine = bead.status == Status::Closed || told.is_some() || bead.blocked || !waits;
-        self.check(3, fine, || format!("{} is forgotten: {:?} {:?}", bead.id, bead.status, bead.hold));
+        self.check(3, fine, || {
+            format!("{} is forgotten: {:?} {:?}", bead.id, bead.status, bead.hold)
+        });
         let held = matches!(bead.hold, Hold::Held { .. });
         self.check(3, !held, || format!("{} is held for ever: {:?}", bead.id, bead.hold));
     }

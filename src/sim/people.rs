@@ -101,7 +101,8 @@ impl Town {
             self.at(self.now + HOUR_MS, Event::Person);
             return;
         }
-        let pause = self.people.stream.between(self.people.pause_ms / 2, self.people.pause_ms * 3 / 2);
+        let pause =
+            self.people.stream.between(self.people.pause_ms / 2, self.people.pause_ms * 3 / 2);
         self.at(self.now + pause, Event::Person);
         let at = self.people.stream.below(self.casting.rigs.len() as u64) as usize;
         let (rig, prefix) = self.casting.rigs[at].clone();
@@ -154,8 +155,7 @@ impl Town {
         let number = 1 + self.people.stream.below(filed);
         let bead = BeadId(format!("{prefix}-w{number}"));
         let release = Op::Release { bead: bead.clone(), reason: "changed my mind".to_owned() };
-        let again =
-            Op::PlaceOrders { beads: vec![bead], worker: None, preset: None, convoy: None };
+        let again = Op::PlaceOrders { beads: vec![bead], worker: None, preset: None, convoy: None };
         self.ask(db.clone(), "overseer".to_owned(), vec![release, again], None);
         let letter = Letter {
             sender: "overseer".to_owned(),

@@ -341,7 +341,11 @@ impl Town {
         }
         if self.books.take_due(db) {
             let stalled = self.plan.strikes(Fault::StoreStalled);
-            let took = if stalled { self.stream.between(2_000, 30_000) } else { self.stream.between(1, 4) };
+            let took = if stalled {
+                self.stream.between(2_000, 30_000)
+            } else {
+                self.stream.between(1, 4)
+            };
             let (db, life) = (db.clone(), self.life);
             self.at(self.now + took, Event::Commit { db, life });
         }

@@ -281,7 +281,14 @@ impl World {
         results
     }
 
-    fn land(&mut self, rig: &RigName, base: &Sha, tip: &Sha, items: &[Stacked], delay: i64) -> Acted {
+    fn land(
+        &mut self,
+        rig: &RigName,
+        base: &Sha,
+        tip: &Sha,
+        items: &[Stacked],
+        delay: i64,
+    ) -> Acted {
         let repo = self.repo(rig);
         if repo.history.contains(tip) {
             return Acted::told(Outcome::Landed, delay);
@@ -293,12 +300,12 @@ impl World {
             return Acted::told(Outcome::Failed { error: format!("no commit {tip}") }, delay);
         };
         let proven = repo.passed.contains(&commit.tree);
-        let broken = (!proven).then(|| (4, format!("{tip} landed without a green run of its tree")));
+        let broken =
+            (!proven).then(|| (4, format!("{tip} landed without a green run of its tree")));
         repo.move_to(tip);
         let missing = items.iter().find(|item| !repo.landed.contains(&item.head));
-        let broken = broken.or_else(|| {
-            missing.map(|item| (6, format!("{} landed without its patch", item.mr)))
-        });
+        let broken = broken
+            .or_else(|| missing.map(|item| (6, format!("{} landed without its patch", item.mr))));
         Acted { outcome: Some(Outcome::Landed), delay, broken }
     }
 }
@@ -406,11 +413,8 @@ impl Repo {
         let mut at = base.clone();
         let (mut items, mut bounced) = (Vec::new(), Vec::new());
         for candidate in candidates {
-            let bounce = |files: Vec<String>| Bounced {
-                mr: candidate.mr.clone(),
-                files,
-                onto: at.clone(),
-            };
+            let bounce =
+                |files: Vec<String>| Bounced { mr: candidate.mr.clone(), files, onto: at.clone() };
             let Some(patch) = self.patches.get(&candidate.head).cloned() else {
                 bounced.push(bounce(Vec::new()));
                 continue;
