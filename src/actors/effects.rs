@@ -42,6 +42,9 @@ impl Stores {
 
 /// Does everything that follows a decision.
 pub fn perform(wiring: &Wiring, who: &Address, after: Vec<After>) {
+    if wiring.parts.is_closed() {
+        return;
+    }
     for one in after {
         match one {
             After::Do(effect) => act(wiring, who, effect),

@@ -121,6 +121,9 @@ where
     }
 
     fn take(&mut self, input: Input, ctx: &mut Context<Self>) {
+        if self.wiring.parts.is_closed() {
+            return;
+        }
         if self.busy || self.machine.is_none() {
             if self.stash.len() < STASH_MAX {
                 self.stash.push_back(input);

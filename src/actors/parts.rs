@@ -1,6 +1,8 @@
 //! What every actor of a town shares: clock, ledger, world, directory, timers, observers.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::broadcast;
 
@@ -57,6 +59,7 @@ pub struct Parts {
     pub limits: Limits,
     /// Facts as they become true.
     pub events: broadcast::Sender<Event>,
+    closed: Arc<AtomicBool>,
 }
 
 impl Parts {
@@ -71,7 +74,19 @@ impl Parts {
         let directory = Directory::default();
         let timers = Timers::start(clock.clone(), directory.clone());
         let (events, _) = broadcast::channel(EVENTS_MAX);
-        Self { clock, port, world, directory, timers, limits, events }
+        let closed = Arc::new(AtomicBool::new(false));
+        Self { clock, port, world, directory, timers, limits, events, closed }
+    }
+
+    /// From now on no machine decides and no verb is done: the town is going down.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Whether the town is going down.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Tells observers and wakes whoever committed facts concern.
