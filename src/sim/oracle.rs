@@ -10,6 +10,7 @@ use super::ledger::Books;
 use super::memory::MemoryDb;
 use super::world::Acted;
 use super::world::World;
+use crate::messages::Address;
 use crate::model::bead::Hold;
 use crate::model::bead::Status;
 use crate::model::effect::Effect;
@@ -119,7 +120,7 @@ impl Oracle {
         });
     }
 
-    pub(super) fn acted(&mut self, effect: &Effect, acted: &Acted, world: &World) {
+    pub(super) fn acted(&mut self, who: &Address, effect: &Effect, acted: &Acted, world: &World) {
         if !matches!(effect, Effect::Watch { .. }) {
             self.effects += 1;
         }
@@ -141,9 +142,12 @@ impl Oracle {
                 self.check(7, !live, || format!("{} was cleared under a live session", place.name));
             }
             Effect::Stop { session, .. } => {
-                self.check(11, world.sessions.contains_key(session), || {
-                    format!("{session} is not a session of the town")
+                // One that never started has no process to signal.
+                let own = world.sessions.get(session).is_none_or(|sim| {
+                    let place = &sim.spec.place;
+                    *who == Address::Polecat(place.rig.clone(), place.name.clone())
                 });
+                self.check(11, own, || format!("{who} ends {session}, which is another's"));
             }
             Effect::Spawn(spec) => {
                 let twin = world.sessions.values().any(|sim| {

@@ -81,12 +81,13 @@ impl Plan {
     fn rate(&self, fault: Fault) -> u64 {
         let heavy = match fault {
             Fault::MachineCrash => 8_000,
-            Fault::DaemonRestart => 45_000,
+            Fault::DaemonRestart => 80_000,
             Fault::GroupLost | Fault::CommitUnknown => 12_000,
             Fault::MessageDropped | Fault::MessageDoubled | Fault::MessageDelayed => 20_000,
             Fault::AgentFailed => 120_000,
             Fault::AgentHung => 50_000,
-            Fault::AgentLied | Fault::AgentStale => 50_000,
+            Fault::AgentLied => 50_000,
+            Fault::AgentStale => 200_000,
             Fault::GateFlaked => 60_000,
             Fault::GateStuck => 60_000,
             Fault::StoreStalled => 10_000,

@@ -464,7 +464,7 @@ impl Town {
             _ => false,
         };
         let acted = self.world.act(effect, &mut self.plan);
-        self.oracle.acted(effect, &acted, &self.world);
+        self.oracle.acted(who, effect, &acted, &self.world);
         if let Effect::Spawn(spec) = effect
             && fresh
             && self.world.sessions.contains_key(&spec.id)
