@@ -2,6 +2,7 @@
 //!
 //! The map: [`model`] holds pure nouns and the ops on them;
 
+pub mod adapters;
 pub mod machines;
 pub mod messages;
 pub mod model;
