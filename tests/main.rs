@@ -1,3 +1,4 @@
-//! All integration tests in one binary.
+//! Every integration test, in one binary.
 
 mod store;
+mod world;

@@ -14,3 +14,10 @@ pub mod rig_setup;
 pub mod sessions;
 pub mod token;
 pub mod world;
+
+/// Where reached failpoints leave their markers (`GT_FAILPOINTS`); `None` reaches none.
+#[cfg(feature = "failpoints")]
+#[must_use]
+pub fn failpoint_dir() -> Option<std::path::PathBuf> {
+    std::env::var_os("GT_FAILPOINTS").map(std::path::PathBuf::from)
+}

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -88,6 +89,13 @@ pub struct Launch {
     pub grace_ms: u64,
 }
 
+/// What a session's directory says.
+enum Look {
+    Ended(Exit),
+    Live,
+    Gone,
+}
+
 /// The sessions of a town.
 #[derive(Clone, Debug)]
 pub struct Sessions {
@@ -132,6 +140,19 @@ impl Sessions {
         }))
     }
 
+    /// Runs what reads or writes files on a blocking thread.
+    async fn off<T: Send + 'static>(
+        &self,
+        id: &SessionId,
+        work: impl FnOnce(&Self) -> Result<T, SessionError> + Send + 'static,
+    ) -> Result<T, SessionError> {
+        let sessions = self.clone();
+        match tokio::task::spawn_blocking(move || work(&sessions)).await {
+            Ok(answer) => answer,
+            Err(error) => Err(at(id, "file work")(io::Error::other(error))),
+        }
+    }
+
     /// Starts a session's host with `exe session-host`, unless this id was started before: then
     /// the answer is who that host is, or was.
     ///
@@ -143,17 +164,16 @@ impl Sessions {
         exe: &Path,
         launch: Launch,
     ) -> Result<HostIdentity, SessionError> {
-        if let Some(identity) = self.identity(id)? {
-            return Ok(identity);
-        }
+        let of = id.clone();
+        let log = self.off(id, move |sessions| match sessions.identity(&of)? {
+            Some(identity) => Ok(Err(identity)),
+            None => sessions.write_spec(&of, launch).map(Ok),
+        });
+        let log = match log.await? {
+            Ok(log) => log,
+            Err(identity) => return Ok(identity),
+        };
         let dir = self.dir(id)?;
-        self.write_spec(id, &dir, launch)?;
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(dir.host_log())
-            .map_err(at(id, "host.log"))?;
         // The host makes a session of its own; a group made here would forbid it that.
         let mut child = Command::new(exe)
             .arg("session-host")
@@ -181,15 +201,12 @@ impl Sessions {
                 Err(_) => tracing::warn!(session = %id, "the host is late"),
             }
         }
-        self.settled(id, &dir).await
+        self.settled(id).await
     }
 
-    fn write_spec(
-        &self,
-        id: &SessionId,
-        dir: &HostDir,
-        launch: Launch,
-    ) -> Result<(), SessionError> {
+    /// Writes what the host is told and opens the host's own log.
+    fn write_spec(&self, id: &SessionId, launch: Launch) -> Result<File, SessionError> {
+        let dir = self.dir(id)?;
         files::private_dir(&dir.0).map_err(at(id, "directory"))?;
         let token = self.token(id)?;
         let mut env = launch.env;
@@ -206,29 +223,53 @@ impl Sessions {
             grace_ms: launch.grace_ms,
             socket: Some(self.town.prepare_session_socket(id).map_err(at(id, "socket"))?),
         };
-        files::write_json(&dir.spec(), &spec).map_err(at(id, "spec.json"))
+        files::write_json(&dir.spec(), &spec).map_err(at(id, "spec.json"))?;
+        let mut log = OpenOptions::new();
+        log.create(true).append(true).mode(0o600);
+        log.open(dir.host_log()).map_err(at(id, "host.log"))
     }
 
     /// Waits, within a bound, until the host of a directory is known: another starter's host may
     /// hold the lock and not have written who it is.
-    async fn settled(&self, id: &SessionId, dir: &HostDir) -> Result<HostIdentity, SessionError> {
+    async fn settled(&self, id: &SessionId) -> Result<HostIdentity, SessionError> {
         let mut pause = LOOK_FIRST;
         for _ in 0..10 {
-            if let Some(identity) = self.identity(id)? {
-                return Ok(identity);
-            }
-            if !dir.is_live().map_err(at(id, "lock"))? {
-                break;
+            let of = id.clone();
+            let known = self.off(id, move |sessions| {
+                let identity = sessions.identity(&of)?;
+                Ok((identity, sessions.look(&of)?))
+            });
+            match known.await? {
+                (Some(identity), _) => return Ok(identity),
+                (None, Look::Live) => {}
+                (None, Look::Ended(_) | Look::Gone) => break,
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LOOK_LONGEST);
         }
         // Between the two looks the host may have come and gone.
-        if let Some(identity) = self.identity(id)? {
-            return Ok(identity);
+        let of = id.clone();
+        self.off(id, move |sessions| {
+            if let Some(identity) = sessions.identity(&of)? {
+                return Ok(identity);
+            }
+            let log = sessions.dir(&of)?.host_log();
+            let said = files::tail(&log, 5, 2048).map_err(at(&of, "host.log"))?;
+            Err(SessionError::NoHost { session: of, said })
+        })
+        .await
+    }
+
+    /// What the directory of a session says now.
+    fn look(&self, id: &SessionId) -> Result<Look, SessionError> {
+        let dir = self.dir(id)?;
+        let live = dir.is_live().map_err(at(id, "lock"))?;
+        // Read after the look at the host: a record that it left last is not missed.
+        match dir.end_record().map_err(at(id, "exit"))? {
+            Some(record) => Ok(Look::Ended(record.exit)),
+            None if live => Ok(Look::Live),
+            None => Ok(Look::Gone),
         }
-        let said = files::tail(&dir.host_log(), 5, 2048).map_err(at(id, "host.log"))?;
-        Err(SessionError::NoHost { session: id.clone(), said })
     }
 
     /// Answers when the session has ended, however long that takes.
@@ -239,11 +280,20 @@ impl Sessions {
     /// # Errors
     /// Unreadable records.
     pub async fn watch(&self, id: &SessionId) -> Result<Exit, SessionError> {
-        let dir = self.dir(id)?;
         let mut pause = LOOK_FIRST;
         loop {
-            if let Some(record) = dir.end_record().map_err(at(id, "exit"))? {
-                return Ok(record.exit);
+            let of = id.clone();
+            let seen = self.off(id, move |sessions| {
+                let seen = sessions.look(&of)?;
+                if matches!(seen, Look::Gone) {
+                    sessions.sweep(&of)?;
+                }
+                Ok(seen)
+            });
+            match seen.await? {
+                Look::Ended(exit) => return Ok(exit),
+                Look::Gone => return Ok(Exit::Vanished),
+                Look::Live => {}
             }
             if let Some(line) = self.ask(id, "watch\n", None).await? {
                 match serde_json::from_str::<EndRecord>(&line) {
@@ -251,21 +301,14 @@ impl Sessions {
                     Err(error) => tracing::warn!(session = %id, %error, "odd answer of the host"),
                 }
             }
-            if !dir.is_live().map_err(at(id, "lock"))? {
-                // It may have ended properly between the first look and this one.
-                if let Some(record) = dir.end_record().map_err(at(id, "exit"))? {
-                    return Ok(record.exit);
-                }
-                self.sweep(id, &dir)?;
-                return Ok(Exit::Vanished);
-            }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LOOK_LONGEST);
         }
     }
 
-    fn sweep(&self, id: &SessionId, dir: &HostDir) -> Result<(), SessionError> {
-        if let Some(spec) = dir.read_spec().map_err(at(id, "spec.json"))? {
+    /// Ends what a dead host left running.
+    fn sweep(&self, id: &SessionId) -> Result<(), SessionError> {
+        if let Some(spec) = self.dir(id)?.read_spec().map_err(at(id, "spec.json"))? {
             let left = tree::kill_marked(&spec.mark);
             tracing::warn!(session = %id, left, "the host vanished");
         }
@@ -277,15 +320,14 @@ impl Sessions {
     /// # Errors
     /// The host lives and does not answer: trying again may help.
     pub async fn stop(&self, id: &SessionId, grace_ms: u64) -> Result<(), SessionError> {
-        let dir = self.dir(id)?;
         let mut pause = LOOK_FIRST;
         for _ in 0..8 {
             let asked = self.ask(id, &format!("stop {grace_ms}\n"), Some(ANSWER_WITHIN)).await?;
             if asked.is_some_and(|answer| answer == "stopping") {
                 return Ok(());
             }
-            let ended = dir.end_record().map_err(at(id, "exit"))?.is_some();
-            if ended || !dir.is_live().map_err(at(id, "lock"))? {
+            let of = id.clone();
+            if !matches!(self.off(id, move |sessions| sessions.look(&of)).await?, Look::Live) {
                 return Ok(());
             }
             tokio::time::sleep(pause).await;
@@ -311,7 +353,10 @@ impl Sessions {
         line: &str,
         within: Option<Duration>,
     ) -> Result<Option<String>, SessionError> {
-        let spec = self.dir(id)?.read_spec().map_err(at(id, "spec.json"))?;
+        let of = id.clone();
+        let spec = self
+            .off(id, move |sessions| sessions.dir(&of)?.read_spec().map_err(at(&of, "spec.json")));
+        let spec = spec.await?;
         let Some(socket) = spec.and_then(|spec| spec.socket) else { return Ok(None) };
         let asked = async {
             let mut stream = UnixStream::connect(socket).await?;

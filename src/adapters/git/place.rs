@@ -1,7 +1,7 @@
 //! A worker's place: its worktree, made and taken down for one incarnation (I7, I8).
 //!
 //! `daemon/places/<rig>/<name>.json` says for which incarnation and branch the worktree is. A
-//! teardown for an earlier incarnation does nothing.
+//! teardown for an earlier incarnation, or for another branch, does nothing.
 
 use std::path::Path;
 
@@ -174,14 +174,17 @@ impl RigGit {
     }
 
     /// Takes a place down for an incarnation: what would be lost is rescued, then the worktree
-    /// and the local branch go. For a place that a later incarnation has, nothing happens.
+    /// and the local branch go. For a place that a later incarnation or another branch has,
+    /// nothing happens.
     ///
     /// # Errors
     /// Something could not be rescued or removed; what is left is still there.
     pub fn teardown(&self, place: &Place, branch: &str) -> Result<Outcome, GitError> {
         let marker = self.marker(place)?;
+        // One incarnation may have had two assignments before its session started; the branch
+        // tells them apart.
         if let Some(marker) = &marker
-            && later(marker, place).is_err()
+            && (later(marker, place).is_err() || marker.branch != branch)
         {
             return Ok(Outcome::TornDown { rescued: None });
         }
