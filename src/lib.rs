@@ -2,6 +2,9 @@
 //!
 //! The map: [`model`] holds pure nouns and the ops on them;
 
+pub mod adapters;
+pub mod cli;
+pub mod config;
 pub mod machines;
 pub mod messages;
 pub mod model;
