@@ -1,0 +1,47 @@
+//! The wall clock in the ledger's unit, and a guard for clocks that step back.
+//!
+//! Nothing else in this room reads the time of day.
+
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
+
+/// Milliseconds since the Unix epoch; 0 for a clock set before it.
+#[must_use]
+pub fn now_ms() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// A wall clock that never goes back: after a step back it stands still until time catches up.
+#[derive(Debug, Default)]
+pub struct MonotonicClock {
+    last: AtomicI64,
+}
+
+impl MonotonicClock {
+    /// Milliseconds since the epoch, never less than an earlier answer of the same clock.
+    pub fn now_ms(&self) -> i64 {
+        self.observe(now_ms())
+    }
+
+    /// Takes a reading into account and gives the guarded time, in milliseconds.
+    pub fn observe(&self, reading: i64) -> i64 {
+        self.last.fetch_max(reading, Ordering::AcqRel).max(reading)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MonotonicClock;
+
+    #[test]
+    fn a_step_back_stands_still() {
+        let clock = MonotonicClock::default();
+        assert_eq!(clock.observe(50), 50);
+        assert_eq!(clock.observe(20), 50);
+        assert_eq!(clock.observe(51), 51);
+    }
+}

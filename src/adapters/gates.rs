@@ -1,0 +1,395 @@
+//! Gates: a commit checked out, every gate run on it at once, three-valued answers (I10).
+//!
+//! `logs/gates/<run>/result.json` is the record of a finished run: a repetition answers from it,
+//! and readers who do not trust the ledger read it. A run without it never happened.
+
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::Serialize;
+use tokio::process::Command;
+use tokio::task::JoinSet;
+
+use crate::adapters::clock;
+use crate::adapters::files;
+use crate::adapters::git::GitError;
+use crate::adapters::git::RigGit;
+use crate::adapters::git::cli::Git;
+use crate::adapters::git::file;
+use crate::adapters::host::EndRecord;
+use crate::adapters::host::HostCommand;
+use crate::adapters::host::HostDir;
+use crate::adapters::host::HostKind;
+use crate::adapters::host::HostSpec;
+use crate::adapters::host::tree;
+use crate::adapters::layout::Town;
+use crate::adapters::layout::component;
+use crate::adapters::token::short_hash;
+use crate::adapters::world::RealWorld;
+use crate::adapters::world::WorldError;
+use crate::adapters::world::WorldSettings;
+use crate::model::agent::Exit;
+use crate::model::ids::RigName;
+use crate::model::ids::RunId;
+use crate::model::ids::Sha;
+use crate::model::merge::GateResult;
+use crate::model::merge::GateSpec;
+use crate::model::merge::Verdict;
+
+/// Most lines and bytes of output that a result carries.
+const TAIL_LINES: usize = 40;
+const TAIL_BYTES: u64 = 4096;
+/// How long the hosts of an abandoned run may take to end.
+const ABANDONED_WITHIN: u32 = 100;
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// One run to do.
+#[derive(Clone, Debug)]
+pub struct GateRun {
+    /// The rig.
+    pub rig: RigName,
+    /// The run.
+    pub run: RunId,
+    /// The commit to test.
+    pub commit: Sha,
+    /// The tree it must have.
+    pub tree: Sha,
+    /// The gates.
+    pub gates: Vec<GateSpec>,
+}
+
+/// The record of a finished run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateRecord {
+    /// The rig.
+    pub rig: RigName,
+    /// The run.
+    pub run: RunId,
+    /// The commit.
+    pub commit: Sha,
+    /// Its tree.
+    pub tree: Sha,
+    /// What ran.
+    pub gates: Vec<GateSpec>,
+    /// What it answered.
+    pub results: Vec<GateResult>,
+    /// Milliseconds since the epoch.
+    pub started_at: i64,
+    /// Milliseconds since the epoch.
+    pub ended_at: i64,
+}
+
+/// Why a run could not be done at all; single gates that could not run are no error.
+#[derive(Debug, thiserror::Error)]
+pub enum GateError {
+    /// A file or process.
+    #[error("gate run {run}: {what}: {source}")]
+    Io {
+        /// The run.
+        run: RunId,
+        /// What was tried.
+        what: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The run's name was used for another commit.
+    #[error("gate run {run} was recorded for commit {found}, not {wanted}")]
+    OtherCommit {
+        /// The run.
+        run: RunId,
+        /// In the record.
+        found: Sha,
+        /// Asked for.
+        wanted: Sha,
+    },
+    /// The hosts of an earlier try of this run do not end.
+    #[error("gate run {0}: processes of an earlier try still run")]
+    Busy(RunId),
+}
+
+fn at(run: &RunId, what: &'static str) -> impl FnOnce(io::Error) -> GateError {
+    let run = run.clone();
+    move |source| GateError::Io { run, what, source }
+}
+
+/// Path of a run's record.
+#[must_use]
+pub fn record_path(town: &Town, run: &RunId) -> PathBuf {
+    town.gate_logs(run).join("result.json")
+}
+
+/// The record of a run, if it finished.
+///
+/// # Errors
+/// An unreadable record.
+pub fn read_record(town: &Town, run: &RunId) -> io::Result<Option<GateRecord>> {
+    files::read_json(&record_path(town, run))
+}
+
+/// Runs the gates, or answers from the record of the same run.
+///
+/// # Errors
+/// Git, files, or a record of the same run for another commit.
+pub async fn run(world: &RealWorld, request: GateRun) -> Result<Vec<GateResult>, WorldError> {
+    component(request.run.as_str())?;
+    let run = request.run.clone();
+    if request.gates.is_empty() {
+        return Ok(Vec::new());
+    }
+    let town = world.town().clone();
+    if let Some(record) = read_record(&town, &run).map_err(at(&run, "result.json"))? {
+        if record.commit != request.commit || record.tree != request.tree {
+            let (found, wanted) = (record.commit, request.commit);
+            return Err(GateError::OtherCommit { run, found, wanted }.into());
+        }
+        return Ok(record.results);
+    }
+    end_abandoned(&town, &run).await?;
+    files::private_dir(&town.gate_logs(&run)).map_err(at(&run, "logs"))?;
+    let started_at = clock::now_ms();
+    let (of, commit) = (run.clone(), request.commit.clone());
+    let checkout = world.worktree_job(&request.rig, move |git| check_out(&git, &of, &commit));
+    let tree = checkout.await?;
+    let results = if tree == request.tree {
+        run_all(&town, &world.settings(), &request).await?
+    } else {
+        let why = format!("the checkout has tree {tree}, not {}", request.tree);
+        let log = |gate: &GateSpec| log_name(&town, &request, gate).1;
+        request.gates.iter().map(|gate| could_not(gate, &why, log(gate))).collect()
+    };
+    let record = GateRecord {
+        rig: request.rig.clone(),
+        run: run.clone(),
+        commit: request.commit.clone(),
+        tree: request.tree.clone(),
+        gates: request.gates.clone(),
+        results: results.clone(),
+        started_at,
+        ended_at: clock::now_ms(),
+    };
+    files::write_json(&record_path(&town, &run), &record).map_err(at(&run, "result.json"))?;
+    let of = run.clone();
+    world
+        .worktree_job(&request.rig, move |git| {
+            git.remove_worktree(&git.town.run(&git.rig, &of))?;
+            files::remove_all(&git.town.gate_hosts(&of)).map_err(file("gate hosts"))
+        })
+        .await?;
+    Ok(results)
+}
+
+/// Checks a commit out at the run's directory and gives the tree that is there.
+fn check_out(git: &RigGit, run: &RunId, commit: &Sha) -> Result<Sha, GitError> {
+    let path = git.town.run(&git.rig, run);
+    if path.exists() {
+        git.remove_worktree(&path)?;
+    }
+    git.cli().run(&["worktree", "prune"])?;
+    let at = path.to_string_lossy();
+    git.cli().run(&["worktree", "add", "--quiet", "--detach", &at, commit.as_str()])?;
+    Git::new(&path, git.timeout).run(&["rev-parse", "HEAD^{tree}"]).map(Sha)
+}
+
+/// Waits until no host of an earlier try of this run lives, then removes their directories.
+async fn end_abandoned(town: &Town, run: &RunId) -> Result<(), GateError> {
+    let dir = town.gate_hosts(run);
+    let entries = match std::fs::read_dir(&dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(at(run, "gate hosts")(error)),
+    };
+    for entry in entries {
+        let host = HostDir(entry.map_err(at(run, "gate hosts"))?.path());
+        let mut looks = 0;
+        while host.is_live().map_err(at(run, "gate host"))? {
+            looks += 1;
+            if looks > ABANDONED_WITHIN {
+                return Err(GateError::Busy(run.clone()));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        if let Some(spec) = host.read_spec().map_err(at(run, "gate spec"))? {
+            let left = tree::kill_marked(&spec.mark);
+            tracing::info!(%run, left, "ended an earlier try");
+        }
+    }
+    files::remove_all(&dir).map_err(at(run, "gate hosts"))
+}
+
+async fn run_all(
+    town: &Town,
+    settings: &WorldSettings,
+    request: &GateRun,
+) -> Result<Vec<GateResult>, GateError> {
+    let mut running = JoinSet::new();
+    for (at, gate) in request.gates.iter().enumerate() {
+        let one = One::prepare(town, settings, request, gate)?;
+        running.spawn(async move { (at, one.run().await) });
+    }
+    let mut results: Vec<Option<GateResult>> = vec![None; request.gates.len()];
+    while let Some(done) = running.join_next().await {
+        match done {
+            Ok((at, result)) => results[at] = Some(result),
+            Err(error) => tracing::error!(run = %request.run, %error, "a gate was cut short"),
+        }
+    }
+    let answered = results.into_iter().zip(&request.gates).map(|(result, gate)| {
+        let log = log_name(town, request, gate).1;
+        result.unwrap_or_else(|| could_not(gate, "it was cut short", log))
+    });
+    Ok(answered.collect())
+}
+
+fn could_not(gate: &GateSpec, why: &str, log: String) -> GateResult {
+    GateResult {
+        name: gate.name.clone(),
+        verdict: Verdict::CouldNotRun,
+        reason: why.to_owned(),
+        log,
+        tail: String::new(),
+    }
+}
+
+/// A gate's name as a file name; one that is none is made one, with its hash.
+fn file_name(gate: &str) -> String {
+    match component(gate) {
+        Ok(name) => name.to_owned(),
+        Err(_) => format!("gate-{}", short_hash(gate.as_bytes())),
+    }
+}
+
+/// Where a gate's output goes: the path, and the same relative to the town's root.
+fn log_name(town: &Town, request: &GateRun, gate: &GateSpec) -> (PathBuf, String) {
+    let path = town.gate_logs(&request.run).join(format!("{}.log", file_name(&gate.name)));
+    let shown = path.strip_prefix(town.root()).unwrap_or(&path).display().to_string();
+    (path, shown)
+}
+
+/// One gate of a run.
+struct One {
+    exe: PathBuf,
+    gate: GateSpec,
+    dir: HostDir,
+    log: PathBuf,
+    shown: String,
+    mark: String,
+}
+
+impl One {
+    fn prepare(
+        town: &Town,
+        settings: &WorldSettings,
+        request: &GateRun,
+        gate: &GateSpec,
+    ) -> Result<Self, GateError> {
+        let run = &request.run;
+        let dir = HostDir(town.gate_hosts(run).join(file_name(&gate.name)));
+        let tmp = dir.0.join("tmp");
+        files::private_dir(&tmp).map_err(at(run, "gate directory"))?;
+        let (log, shown) = log_name(town, request, gate);
+        let mut env = settings.base_env.clone();
+        env.retain(|key, _| ["PATH", "HOME", "LANG", "TERM"].contains(&key.as_str()));
+        env.extend(settings.gate_env.clone());
+        env.insert("CI".to_owned(), "true".to_owned());
+        env.insert("TMPDIR".to_owned(), tmp.display().to_string());
+        let mark = format!("TMPDIR={}", tmp.display());
+        let spec = HostSpec {
+            kind: HostKind::Gate,
+            command: HostCommand::Shell(gate.cmd.clone()),
+            cwd: town.run(&request.rig, run),
+            env,
+            mark: mark.clone(),
+            log: log.clone(),
+            log_max_bytes: settings.log_max_bytes,
+            timeout_ms: Some(u64::try_from(gate.timeout_ms).unwrap_or(0).max(1)),
+            grace_ms: settings.grace_ms,
+            socket: None,
+        };
+        files::write_json(&dir.spec(), &spec).map_err(at(run, "gate spec"))?;
+        Ok(Self { exe: settings.exe.clone(), gate: gate.clone(), dir, log, shown, mark })
+    }
+
+    async fn run(self) -> GateResult {
+        let (verdict, reason) = match self.host().await {
+            Ok(Some(end)) => judge(&end, self.gate.timeout_ms),
+            Ok(None) => {
+                let left = tree::kill_marked(&self.mark);
+                tracing::warn!(gate = %self.gate.name, left, "the gate's host vanished");
+                (Verdict::CouldNotRun, "its host vanished".to_owned())
+            }
+            Err(error) => (Verdict::CouldNotRun, format!("its host did not run: {error}")),
+        };
+        let tail = files::tail(&self.log, TAIL_LINES, TAIL_BYTES).unwrap_or_else(|error| {
+            tracing::warn!(log = %self.shown, %error, "no tail of the log");
+            String::new()
+        });
+        GateResult { name: self.gate.name, verdict, reason, log: self.shown, tail }
+    }
+
+    /// Runs the host to its end. Its standard input is held open until then: should this process
+    /// go, the host sees the end of it and ends the gate.
+    async fn host(&self) -> io::Result<Option<EndRecord>> {
+        let said = std::fs::File::create(self.dir.host_log())?;
+        let mut child = Command::new(&self.exe)
+            .arg("session-host")
+            .arg(&self.dir.0)
+            .env_clear()
+            .current_dir(Path::new("/"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(said)
+            .spawn()?;
+        let held = child.stdin.take();
+        let status = child.wait().await?;
+        drop(held);
+        tracing::debug!(gate = %self.gate.name, %status, "gate host ended");
+        self.dir.end_record()
+    }
+}
+
+/// The verdict of an end.
+fn judge(end: &EndRecord, timeout_ms: i64) -> (Verdict, String) {
+    if end.timed_out {
+        return (Verdict::CouldNotRun, format!("no answer within {timeout_ms} ms"));
+    }
+    match &end.exit {
+        Exit::Code(0) => (Verdict::Passed, "exit code 0".to_owned()),
+        Exit::Code(126) => (Verdict::CouldNotRun, "its command is not executable".to_owned()),
+        Exit::Code(127) => (Verdict::CouldNotRun, "its command was not found".to_owned()),
+        Exit::Code(code) => (Verdict::Failed, format!("exit code {code}")),
+        Exit::Signal(signal) => (Verdict::CouldNotRun, format!("ended by signal {signal}")),
+        Exit::Stopped => (Verdict::CouldNotRun, "stopped".to_owned()),
+        Exit::Vanished => (Verdict::CouldNotRun, "its host vanished".to_owned()),
+        Exit::NotStarted(why) => (Verdict::CouldNotRun, format!("not started: {why}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::EndRecord;
+    use super::judge;
+    use crate::model::agent::Exit;
+    use crate::model::merge::Verdict;
+
+    #[test]
+    fn only_an_answer_of_the_program_is_a_verdict() {
+        let of = |exit, timed_out| judge(&EndRecord { exit, ended_at: 0, timed_out }, 10).0;
+        assert_eq!(of(Exit::Code(0), false), Verdict::Passed);
+        assert_eq!(of(Exit::Code(1), false), Verdict::Failed);
+        assert_eq!(of(Exit::Code(0), true), Verdict::CouldNotRun);
+        for exit in [
+            Exit::Code(126),
+            Exit::Code(127),
+            Exit::Signal(9),
+            Exit::Stopped,
+            Exit::Vanished,
+            Exit::NotStarted(String::new()),
+        ] {
+            assert_eq!(of(exit.clone(), false), Verdict::CouldNotRun, "{exit:?}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Landing: the target moves from the tested base to the tested tip, or not at all (I4, I6).
+
+use std::collections::BTreeSet;
+
+use git2::ErrorCode;
+use git2::Oid;
+use git2::Repository;
+
+use crate::adapters::git::GitError;
+use crate::adapters::git::Landing;
+use crate::adapters::git::RigGit;
+use crate::adapters::git::between;
+use crate::adapters::git::contains;
+use crate::adapters::git::lib;
+use crate::adapters::git::oid;
+use crate::adapters::git::sha;
+use crate::adapters::git::stack::Replayed;
+use crate::adapters::git::stack::replay;
+use crate::adapters::git::tree_of;
+use crate::model::effect::Outcome;
+use crate::model::ids::Sha;
+use crate::model::merge::Stacked;
+
+/// Patch ids of the plain commits reachable from `to` and not from `from`; empty commits have
+/// none.
+///
+/// # Errors
+/// Either is not in the repository.
+pub fn patch_ids(repo: &Repository, from: Oid, to: Oid) -> Result<BTreeSet<Oid>, GitError> {
+    let mut ids = BTreeSet::new();
+    for id in between(repo, from, to)? {
+        let found = (|| {
+            let commit = repo.find_commit(id)?;
+            if commit.parent_count() != 1 {
+                return Ok(None);
+            }
+            let diff = repo.diff_tree_to_tree(
+                Some(&commit.parent(0)?.tree()?),
+                Some(&commit.tree()?),
+                None,
+            )?;
+            if diff.deltas().len() == 0 { Ok(None) } else { diff.patchid(None).map(Some) }
+        })();
+        ids.extend(found.map_err(lib(format!("patch id of {id}")))?);
+    }
+    Ok(ids)
+}
+
+impl RigGit {
+    /// Whether the patches of `head` are what lies between `before` and `commit`.
+    ///
+    /// By patch ids; where context moved they differ although the change is the same, so that
+    /// replaying to the very tree counts too.
+    ///
+    /// # Errors
+    /// A commit that is not in the repository.
+    pub fn holds_patches(
+        &self,
+        repo: &Repository,
+        before: Oid,
+        commit: Oid,
+        head: Oid,
+    ) -> Result<bool, GitError> {
+        let wanted = patch_ids(repo, before, head)?;
+        if !wanted.is_empty() && wanted.is_subset(&patch_ids(repo, before, commit)?) {
+            return Ok(true);
+        }
+        Ok(match replay(repo, before, head, &self.committer())? {
+            Replayed::Applied(again) => tree_of(repo, again)? == tree_of(repo, commit)?,
+            Replayed::Conflict(_) => false,
+        })
+    }
+
+    /// Checks that every item is in `tip`, by ancestry, tree and patches.
+    ///
+    /// # Errors
+    /// [`GitError::Refused`] names the first item that is not.
+    pub fn check_items(
+        &self,
+        repo: &Repository,
+        base: Oid,
+        tip: Oid,
+        items: &[Stacked],
+    ) -> Result<(), GitError> {
+        if !contains(repo, tip, base)? {
+            return Err(GitError::Refused(format!("{tip} does not descend from {base}")));
+        }
+        let mut before = base;
+        for item in items {
+            let commit = oid(&item.commit)?;
+            let lacks = |what: &str| Err(GitError::Refused(format!("{}: {what}", item.mr)));
+            if !contains(repo, tip, commit)? || !contains(repo, commit, before)? {
+                return lacks("its commit is not in the tip");
+            }
+            if tree_of(repo, commit)? != oid(&item.tree)? {
+                return lacks("its tree is not the tested one");
+            }
+            if !self.holds_patches(repo, before, commit, oid(&item.head)?)? {
+                return lacks("its patches are not in the tip");
+            }
+            before = commit;
+        }
+        Ok(())
+    }
+
+    /// Moves the target from `base` to `tip` if it is still at `base`, then looks.
+    ///
+    /// # Errors
+    /// The remote does not answer or refuses, or an item is not in the tip: then nothing moved.
+    pub fn land(
+        &self,
+        target: &str,
+        base: &Sha,
+        tip: &Sha,
+        items: &[Stacked],
+    ) -> Result<Outcome, GitError> {
+        let (base, tip) = (oid(base)?, oid(tip)?);
+        self.check_items(&self.open()?, base, tip, items)?;
+        let mut at = self.refresh_target(target)?;
+        let mut said = None;
+        if at == base && tip != base {
+            said = self.move_target(target, base, tip).err();
+            at = self.refresh_target(target)?;
+        }
+        let repo = self.open()?;
+        if contains(&repo, at, tip)? {
+            self.follow_checkouts(&sha(at));
+            return Ok(Outcome::Landed);
+        }
+        match said {
+            Some(error) if at == base => Err(error),
+            _ => Ok(Outcome::Moved { at: sha(at) }),
+        }
+    }
+
+    fn move_target(&self, target: &str, base: Oid, tip: Oid) -> Result<(), GitError> {
+        let name = format!("refs/heads/{target}");
+        match self.landing {
+            Landing::Remote => {
+                let lease = format!("--force-with-lease={name}:{base}");
+                let refspec = format!("{tip}:{name}");
+                self.cli().run(&["push", "--quiet", &lease, "origin", &refspec]).map(|_| ())
+            }
+            Landing::Canonical => {
+                match self.open()?.reference_matching(&name, tip, true, base, "land") {
+                    Ok(_) => Ok(()),
+                    Err(error) if error.code() == ErrorCode::Modified => Ok(()),
+                    Err(error) => Err(lib("move the target")(error)),
+                }
+            }
+        }
+    }
+
+    /// Brings the detached checkouts that people look at to the target; they are only a view.
+    fn follow_checkouts(&self, at: &Sha) {
+        for dir in [self.town.refinery_rig(&self.rig), self.dir()] {
+            if !dir.is_dir() {
+                continue;
+            }
+            let git = cli_at(self, &dir);
+            if let Err(error) = git.run(&["checkout", "--quiet", "--detach", at.as_str()]) {
+                tracing::warn!(dir = %dir.display(), %error, "checkout does not follow the target");
+            }
+        }
+    }
+}
+
+fn cli_at(rig: &RigGit, dir: &std::path::Path) -> crate::adapters::git::cli::Git {
+    crate::adapters::git::cli::Git::new(dir, rig.timeout)
+}

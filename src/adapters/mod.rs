@@ -1,0 +1,16 @@
+//! The world outside the process: files, git, sessions and gates.
+//!
+//! Each effect of the model is performed here and answered with what the world looks like after
+//! it. This room decides nothing and knows neither the ledger nor the actors.
+
+pub mod agent_env;
+pub mod clock;
+pub mod files;
+pub mod gates;
+pub mod git;
+pub mod host;
+pub mod layout;
+pub mod rig_setup;
+pub mod sessions;
+pub mod token;
+pub mod world;

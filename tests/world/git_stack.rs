@@ -1,0 +1,220 @@
+//! Stacking and landing on real repositories.
+
+use gastown::adapters::git::Landing;
+use gastown::model::effect::Bounced;
+use gastown::model::effect::Candidate;
+use gastown::model::effect::Effect;
+use gastown::model::effect::Outcome;
+use gastown::model::ids::Sha;
+use gastown::model::merge::Stacked;
+
+use super::TestTown;
+use super::commit;
+use super::git;
+use super::is_canonical;
+
+fn stacked(outcome: Outcome) -> (Sha, Vec<Stacked>, Vec<Bounced>) {
+    match outcome {
+        Outcome::Stack { base, items, bounced, .. } => (base, items, bounced),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn branches_stack_in_order_and_land() {
+    let town = TestTown::new();
+    assert_eq!(town.made.landing, Landing::Remote);
+    let base = town.target();
+    let ann = town.branch("ann", &[("a", "a\n")]).await;
+    let bob = town.branch("bob", &[("b", "b\n")]).await;
+    let built = town.stack(vec![ann.clone(), bob.clone()]).await;
+    assert_eq!(built, town.stack(vec![ann.clone(), bob.clone()]).await, "the same commits again");
+    let (on, items, bounced) = stacked(built);
+    assert_eq!((on, bounced), (base.clone(), vec![]));
+    assert_eq!(items[0].commit, ann.head, "a head that sits on the tip is kept");
+    assert_ne!(items[1].commit, bob.head);
+    let who = |format: &str| {
+        git(&town.canonical(), &["log", "-1", &format!("--format={format}"), &items[1].commit.0])
+    };
+    assert_eq!(who("%an %s"), "ann bob");
+    assert_eq!(who("%cn %ce"), "demo/refinery ann@example.org");
+    assert_eq!(town.land(&base, &items).await, Outcome::Landed);
+    assert_eq!(town.target(), items[1].commit);
+    assert_eq!(town.land(&base, &items).await, Outcome::Landed, "it is there already");
+    let view = git(&town.town.refinery_rig(&town.rig), &["rev-parse", "HEAD"]);
+    assert_eq!(view, items[1].commit.0);
+
+    for (candidate, item) in [(ann, &items[0]), (bob, &items[1])] {
+        let remove = Effect::RemoveBranch {
+            rig: town.rig.clone(),
+            branch: candidate.branch.clone(),
+            head: candidate.head,
+            landed: item.commit.clone(),
+        };
+        assert_eq!(town.perform(remove.clone()).await, Outcome::BranchRemoved);
+        assert_eq!(town.perform(remove).await, Outcome::BranchRemoved);
+        assert_eq!(git(&town.source, &["branch", "--list", &candidate.branch]), "");
+    }
+    let rig = town.world.rig(&town.rig).unwrap();
+    let landed: Vec<Sha> = items.iter().map(|item| item.commit.clone()).collect();
+    assert_eq!(rig.commits_between(&base, &rig.target_tip().unwrap()).unwrap(), landed);
+    assert_eq!(rig.commit_tree(&items[1].commit).unwrap(), items[1].tree);
+}
+
+#[tokio::test]
+async fn a_conflict_and_a_missing_commit_bounce_alone() {
+    let town = TestTown::new();
+    let ann = town.branch("ann", &[("README", "ann\n")]).await;
+    let bob = town.branch("bob", &[("README", "bob\n")]).await;
+    let eve = town.branch("eve", &[("e", "e\n")]).await;
+    let lost = Candidate {
+        mr: "dm-lost".into(),
+        branch: "polecat/lost-1".to_owned(),
+        head: Sha("1".repeat(40)),
+    };
+    let (_, items, bounced) = stacked(town.stack(vec![ann, bob, lost, eve]).await);
+    let names = |items: &[Stacked]| items.iter().map(|i| i.mr.to_string()).collect::<Vec<_>>();
+    assert_eq!(names(&items), ["dm-ann", "dm-eve"]);
+    assert_eq!(bounced[0].files, ["README"]);
+    assert_eq!(bounced[0].onto, items[0].commit);
+    assert_eq!((bounced[1].mr.as_str(), bounced[1].files.len()), ("dm-lost", 0));
+}
+
+#[tokio::test]
+async fn a_branch_with_merges_and_one_without_change() {
+    let town = TestTown::new();
+    let ann = town.branch("ann", &[("a", "a\n")]).await;
+    let dir = town.worktree("ann");
+    git(&dir, &["checkout", "--quiet", "-b", "side", "HEAD~1"]);
+    commit(&dir, "side", &[("s", "s\n")]);
+    git(&dir, &["checkout", "--quiet", &ann.branch]);
+    git(&dir, &["merge", "--quiet", "--no-edit", "side"]);
+    let head = Sha(git(&dir, &["rev-parse", "HEAD"]));
+    let merged = Candidate { head, ..ann.clone() };
+    let bob = town.branch("bob", &[("b", "b\n")]).await;
+    let (base, items, bounced) = stacked(town.stack(vec![bob, merged, ann]).await);
+    assert_eq!(bounced, vec![]);
+    assert!(!items[1].empty && items[2].empty, "{items:?}");
+    assert_eq!(items[2].commit, items[1].commit);
+    let list = git(&town.canonical(), &["ls-tree", "--name-only", &items[1].commit.0]);
+    assert_eq!(list, "README\na\nb\ns\ntext");
+    let parents =
+        git(&town.canonical(), &["rev-list", "--parents", "-1", items[1].commit.as_str()]);
+    assert_eq!(parents.split(' ').count(), 2, "one commit, one parent");
+    assert_eq!(town.land(&base, &items).await, Outcome::Landed);
+}
+
+#[tokio::test]
+async fn changes_in_one_file_land_together_although_context_moved() {
+    let town = TestTown::new();
+    let text = |change: &[(usize, &str)]| {
+        (1..=20)
+            .map(|n| {
+                let changed = change.iter().find(|(at, _)| *at == n);
+                changed.map_or(format!("line {n}\n"), |(_, text)| format!("{text}\n"))
+            })
+            .collect::<String>()
+    };
+    let ann = town.branch("ann", &[("text", &text(&[(5, "ann")]))]).await;
+    let bob = town.branch("bob", &[("text", &text(&[(8, "bob")]))]).await;
+    let (base, items, bounced) = stacked(town.stack(vec![ann, bob.clone()]).await);
+    assert_eq!(bounced, vec![]);
+    assert_eq!(town.land(&base, &items).await, Outcome::Landed);
+    let remove = Effect::RemoveBranch {
+        rig: town.rig.clone(),
+        branch: bob.branch,
+        head: bob.head,
+        landed: items[1].commit.clone(),
+    };
+    assert_eq!(town.perform(remove).await, Outcome::BranchRemoved);
+}
+
+#[tokio::test]
+async fn a_target_that_moved_stays_where_it_is() {
+    let town = TestTown::new();
+    let base = town.target();
+    let ann = town.branch("ann", &[("a", "a\n")]).await;
+    let (_, items, _) = stacked(town.stack(vec![ann]).await);
+    let seed = town.dir.path().join("seed");
+    let elsewhere = commit(&seed, "elsewhere", &[("x", "x\n")]);
+    git(&seed, &["push", "--quiet", town.source.to_str().unwrap(), "main"]);
+    assert_eq!(town.land(&base, &items).await, Outcome::Moved { at: elsewhere.clone() });
+    assert_eq!(town.target(), elsewhere);
+}
+
+#[tokio::test]
+async fn the_lease_holds_against_a_push_in_the_last_moment() {
+    let town = TestTown::new();
+    let base = town.target();
+    let ann = town.branch("ann", &[("a", "a\n")]).await;
+    let (_, items, _) = stacked(town.stack(vec![ann]).await);
+    let seed = town.dir.path().join("seed");
+    let elsewhere = commit(&seed, "elsewhere", &[("x", "x\n")]);
+    git(&seed, &["push", "--quiet", town.source.to_str().unwrap(), "main:side"]);
+    // The hook runs between the town's look at the target and its push, and moves the target.
+    let hook = town.canonical().join(".git/hooks/pre-push");
+    let script = format!(
+        "#!/bin/sh\nunset GIT_DIR\ngit -C {} update-ref refs/heads/main {elsewhere}\n",
+        town.source.display()
+    );
+    std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    std::fs::write(&hook, script).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&hook, mode).unwrap();
+    assert_eq!(town.land(&base, &items).await, Outcome::Moved { at: elsewhere.clone() });
+    assert_eq!(town.target(), elsewhere);
+}
+
+#[tokio::test]
+async fn an_item_that_is_not_what_was_submitted_does_not_land() {
+    let town = TestTown::new();
+    let base = town.target();
+    let ann = town.branch("ann", &[("a", "a\n")]).await;
+    let bob = town.branch("bob", &[("b", "b\n")]).await;
+    let (_, mut items, _) = stacked(town.stack(vec![ann, bob.clone()]).await);
+    items[0].head = bob.head;
+    match town.land(&base, &items).await {
+        Outcome::Failed { error } => assert!(error.contains("patches"), "{error}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(town.target(), base);
+}
+
+#[tokio::test]
+async fn a_branch_that_moved_on_or_is_not_merged_stays() {
+    let town = TestTown::new();
+    let base = town.target();
+    let ann = town.branch("ann", &[("a", "a\n")]).await;
+    let remove = Effect::RemoveBranch {
+        rig: town.rig.clone(),
+        branch: ann.branch.clone(),
+        head: ann.head.clone(),
+        landed: base,
+    };
+    assert!(matches!(town.perform(remove).await, Outcome::Failed { .. }));
+    assert_ne!(git(&town.source, &["branch", "--list", &ann.branch]), "");
+}
+
+#[tokio::test]
+async fn a_checked_out_target_is_left_alone_and_lands_in_the_canonical_clone() {
+    let town = TestTown::with(false);
+    assert!(is_canonical(&town.made), "{:?}", town.made);
+    let before = town.target();
+    let ann = town.branch("ann", &[("a", "a\n")]).await;
+    assert_eq!(git(&town.source, &["branch", "--list", "polecat/*"]), "");
+    let (base, items, _) = stacked(town.stack(vec![ann.clone()]).await);
+    assert_eq!(town.land(&base, &items).await, Outcome::Landed);
+    assert_eq!(town.target(), before);
+    assert_eq!(git(&town.canonical(), &["rev-parse", "refs/heads/main"]), items[0].commit.0);
+    git(&town.source, &["pull", "--quiet", town.canonical().to_str().unwrap(), "main"]);
+    let own = commit(&town.source, "own", &[("own", "own\n")]);
+    let (on, ..) = stacked(town.stack(vec![]).await);
+    assert_eq!(on, own, "the target follows what people add after a pull");
+    let remove = Effect::RemoveBranch {
+        rig: town.rig.clone(),
+        branch: ann.branch,
+        head: ann.head,
+        landed: items[0].commit.clone(),
+    };
+    assert_eq!(town.perform(remove).await, Outcome::BranchRemoved);
+}
