@@ -39,11 +39,23 @@ pub struct DoltLite {
 }
 
 impl DoltLite {
-    /// Opens or makes the file. What is in it is for the caller to look at.
+    /// Opens a file that is there. What is in it is for the caller to look at.
     ///
     /// # Errors
     /// [`ConnError`], also when another SQLite was linked in the engine's place.
     pub fn open(path: &Path, tuning: Tuning) -> Result<Self, ConnError> {
+        // The engine would make a missing file, and a moved store would look like an empty one.
+        if !path.is_file() {
+            return Err(ConnError::Other(format!("{} is not there", path.display())));
+        }
+        Self::create(path, tuning)
+    }
+
+    /// Opens a file, and makes it where it is missing.
+    ///
+    /// # Errors
+    /// As [`DoltLite::open`].
+    pub fn create(path: &Path, tuning: Tuning) -> Result<Self, ConnError> {
         if path.to_str().is_none() {
             return Err(ConnError::Other(format!("{} is not a UTF-8 path", path.display())));
         }

@@ -34,7 +34,7 @@ const DATA_DIR: &str = ".dolt-data";
 /// Bounds of a ledger.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Page cache of one database in megabytes: half for its writer, half for its readers.
+    /// Page cache of one database in megabytes, shared evenly by its connections.
     pub cache_mb: u32,
     /// Most reading connections of one database.
     pub readers: usize,
@@ -64,13 +64,18 @@ impl Default for Settings {
 /// One database that was found usable.
 pub(crate) struct Database {
     pub(crate) db: Db,
-    pub(crate) path: PathBuf,
+    path: PathBuf,
     pub(crate) opener: Opener,
     pub(crate) writer_id: i64,
     pool: ReadPool,
 }
 
 impl Database {
+    /// A connection to write on: one that nobody reads on now, or a new one.
+    pub(crate) fn connect(&self) -> Result<Box<dyn Conn>, ConnError> {
+        self.pool.take_idle().map_or_else(|| (self.opener)(), Ok)
+    }
+
     pub(crate) fn failed(&self) -> impl FnOnce(ConnError) -> StoreError {
         failed(&self.db, &self.path)
     }
@@ -84,11 +89,15 @@ fn failed(db: &Db, path: &Path) -> impl FnOnce(ConnError) -> StoreError {
     }
 }
 
+/// Stands between the ledger and each of its connections: for faults and measurements.
+pub type Wrap = Arc<dyn Fn(Box<dyn Conn>) -> Box<dyn Conn> + Send + Sync>;
+
 /// The ledger of one town. Share it by `Arc`; every method may be called from any thread that may
 /// block.
 pub struct Ledger {
     data: PathBuf,
     settings: Settings,
+    wrap: Option<Wrap>,
     known: Mutex<BTreeMap<Db, Arc<Database>>>,
 }
 
@@ -96,7 +105,13 @@ impl Ledger {
     /// The ledger of the town at `root`. Nothing is opened yet, nothing is made.
     #[must_use]
     pub fn open(root: &Path, settings: Settings) -> Self {
-        Self { data: root.join(DATA_DIR), settings, known: Mutex::default() }
+        Self { data: root.join(DATA_DIR), settings, wrap: None, known: Mutex::default() }
+    }
+
+    /// As [`Ledger::open`], with something between it and each of its connections.
+    #[must_use]
+    pub fn wrapped(root: &Path, settings: Settings, wrap: Wrap) -> Self {
+        Self { wrap: Some(wrap), ..Self::open(root, settings) }
     }
 
     /// The names of all databases that have a file, in order.
@@ -147,9 +162,8 @@ impl Ledger {
         let draft = dir.join("draft");
         let draft_lock = dir.join(".draft-lock");
         remove_if_there(&draft)?;
-        let opener = self.opener(&draft);
-        let mut conn = opener().map_err(failed(db, &draft))?;
-        schema::bring_up(conn.as_mut(), 0).map_err(failed(db, &draft))?;
+        let mut conn = DoltLite::create(&draft, self.tuning()).map_err(failed(db, &draft))?;
+        schema::bring_up(&mut conn, 0).map_err(failed(db, &draft))?;
         drop(conn);
         fs::rename(&draft, &path).map_err(StoreError::io(&path))?;
         remove_if_there(&draft_lock)?;
@@ -230,46 +244,63 @@ impl Ledger {
         let path = self.must_exist(db)?;
         schema::inspect_file(&path)?;
         let opener = self.opener(&path);
-        if let Found::Older(_) = look(db, &path, &opener)? {
+        let (mut conn, found) = look(db, &path, &opener)?;
+        if let Found::Older(_) = found {
+            drop(conn);
             let _lock = match held {
                 Some(_) => None,
                 None => Some(self.lock(db, "migrating", self.settings.migrate_wait_ms)?),
             };
-            migrate(db, &path, &opener)?;
+            conn = migrate(db, &path, &opener)?;
         }
         let wait = Duration::from_millis(self.settings.reader_wait_ms);
         let pool = ReadPool::new(Arc::clone(&opener), self.settings.readers, wait);
+        // A command that uses a database once opens it once.
+        pool.give(conn);
         let writer_id = self.settings.writer_id;
         let database = Arc::new(Database { db: db.clone(), path, opener, writer_id, pool });
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::clone(known.entry(db.clone()).or_insert(database)))
     }
 
+    /// Each connection's share: the writer's and every reader's are alike.
+    fn tuning(&self) -> Tuning {
+        let readers = u32::try_from(self.settings.readers.max(1)).unwrap_or(u32::MAX);
+        let cache_mb = (self.settings.cache_mb / readers.saturating_add(1)).max(2);
+        Tuning { cache_mb, busy_ms: self.settings.busy_ms }
+    }
+
     fn opener(&self, path: &Path) -> Opener {
         let path = path.to_path_buf();
-        let readers = u32::try_from(self.settings.readers.max(1)).unwrap_or(u32::MAX);
-        // Writer and readers use the same opener; each takes the share of a reader or of half.
-        let cache_mb = (self.settings.cache_mb / readers.saturating_add(1)).max(2);
-        let tuning = Tuning { cache_mb, busy_ms: self.settings.busy_ms };
-        Arc::new(move || Ok(Box::new(DoltLite::open(&path, tuning)?) as Box<dyn Conn>))
+        let tuning = self.tuning();
+        let wrap = self.wrap.clone();
+        Arc::new(move || {
+            let conn: Box<dyn Conn> = Box::new(DoltLite::open(&path, tuning)?);
+            Ok(match &wrap {
+                Some(wrap) => wrap(conn),
+                None => conn,
+            })
+        })
     }
 }
 
-/// What the store at `path` is.
-fn look(db: &Db, path: &Path, opener: &Opener) -> Result<Found, StoreError> {
+/// What the store at `path` is, and the connection that looked.
+fn look(db: &Db, path: &Path, opener: &Opener) -> Result<(Box<dyn Conn>, Found), StoreError> {
     let mut conn = opener().map_err(failed(db, path))?;
-    schema::inspect(conn.as_mut(), path).map_err(failed(db, path))?
+    let found = schema::inspect(conn.as_mut(), path).map_err(failed(db, path))??;
+    Ok((conn, found))
 }
 
 /// Brings an older store up to date under the writer lock, after a copy of its file.
-fn migrate(db: &Db, path: &Path, opener: &Opener) -> Result<(), StoreError> {
+fn migrate(db: &Db, path: &Path, opener: &Opener) -> Result<Box<dyn Conn>, StoreError> {
     // Another process may have done it while this one waited for the lock.
-    let Found::Older(from) = look(db, path, opener)? else { return Ok(()) };
+    let (mut conn, found) = look(db, path, opener)?;
+    let Found::Older(from) = found else { return Ok(conn) };
     let backup = path.with_extension(format!("db.schema-{from}.backup"));
     fs::copy(path, &backup).map_err(StoreError::io(&backup))?;
     tracing::info!(%db, from, to = schema::version(), backup = %backup.display(), "migrating");
-    let mut conn = opener().map_err(failed(db, path))?;
-    schema::bring_up(conn.as_mut(), from).map_err(failed(db, path))
+    schema::bring_up(conn.as_mut(), from).map_err(failed(db, path))?;
+    Ok(conn)
 }
 
 /// Whether the name can be a directory's and a database's on both engines.

@@ -82,9 +82,19 @@ impl ReadPool {
         conn.begin(Intent::Read)?;
         let answer = body(conn.as_mut())?;
         conn.rollback()?;
-        self.lock().idle.push(conn);
+        self.give(conn);
         drop(place);
         Ok(answer)
+    }
+
+    /// Keeps a connection that is in no transaction for the next caller.
+    pub fn give(&self, conn: Box<dyn Conn>) {
+        self.lock().idle.push(conn);
+    }
+
+    /// Takes away a connection that nobody uses.
+    pub fn take_idle(&self) -> Option<Box<dyn Conn>> {
+        self.lock().idle.pop()
     }
 
     /// Closes every connection that is not in use: before the file is replaced or compacted.

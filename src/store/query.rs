@@ -177,6 +177,9 @@ pub fn labels_of(
     Ok(found)
 }
 
+/// The number that a question fills in.
+type Field = fn(&mut Counts) -> &mut i64;
+
 /// Edges and remarks of each bead that has any.
 ///
 /// # Errors
@@ -186,7 +189,7 @@ pub fn counts_of(
     beads: &[BeadId],
 ) -> Result<BTreeMap<BeadId, Counts>, ConnError> {
     let mut found: BTreeMap<BeadId, Counts> = BTreeMap::new();
-    let sources: [(&str, &str, fn(&mut Counts) -> &mut i64); 3] = [
+    let sources: [(&str, &str, Field); 3] = [
         ("dependencies", "bead", |counts| &mut counts.dependencies),
         ("dependencies", "target", |counts| &mut counts.dependents),
         ("comments", "bead", |counts| &mut counts.comments),

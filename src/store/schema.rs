@@ -27,6 +27,8 @@ use crate::store::error::StoreError;
 use crate::store::sql_tx::SqlTx;
 use crate::store::sql_tx::quoted;
 use crate::store::writer::STORE_AUTHOR;
+use crate::store::writer::key_line;
+use crate::store::writer::last_key;
 
 /// The name of the row that has the schema's number.
 pub const VERSION_ROW: &str = "store.schema";
@@ -69,13 +71,15 @@ pub enum Found {
 pub fn bring_up(conn: &mut dyn Conn, from: i64) -> Result<(), ConnError> {
     conn.begin(Intent::Write)?;
     let mut message = format!("schema {from} -> {}", version());
-    let done = run_steps(conn, from, &mut message);
+    let done = run_steps(conn, from, &mut message)
+        .and_then(|()| last_key(conn))
+        .map(|last| message.push_str(&key_line(last)));
     let info = CommitInfo { message: &message, author: STORE_AUTHOR, date_ms: None };
     match done.and_then(|()| conn.commit(&info)) {
         Ok(_) => Ok(()),
         Err(error) => {
             if let Err(second) = conn.rollback() {
-                tracing::warn!(%second, "rolling back a migration failed; the connection is closed");
+                tracing::warn!(%second, "a failed migration did not roll back; closing");
             }
             Err(error)
         }

@@ -16,6 +16,7 @@ use crate::model::rows::Outbox;
 use crate::model::rows::TABLES;
 use crate::model::table::Row;
 use crate::model::table::Table;
+use crate::model::tx::Tx;
 use crate::model::value::Kind;
 use crate::model::value::Value;
 use crate::store::conn::CommitInfo;
@@ -35,7 +36,8 @@ pub const STORE_AUTHOR: &str = "gt-store <gt-store@gastown.local>";
 /// Most bytes of a commit message's first line.
 const SUMMARY_MAX: usize = 400;
 /// The line of a commit message that has the last key handed out. Outbox rows are pruned and
-/// deleted beads are gone, so the tables alone do not tell which keys were used.
+/// deleted beads are gone, so the tables alone do not tell which keys were used. Every commit that
+/// the store makes has it.
 const KEY_LINE: &str = "Last-Key: ";
 
 /// What one caller wants, all of it or none.
@@ -73,7 +75,7 @@ pub struct Writer {
 impl Writer {
     pub(crate) fn open(database: Arc<Database>, lock: Lock) -> Result<Self, StoreError> {
         let failed = |error| database.failed()(error);
-        let mut conn = (database.opener)().map_err(failed)?;
+        let mut conn = database.connect().map_err(failed)?;
         let head = conn.head().map_err(failed)?;
         let last_key = last_key(conn.as_mut()).map_err(failed)?;
         let keys = Keys::new(database.writer_id, last_key);
@@ -107,7 +109,7 @@ impl Writer {
         }
         let mut conn = match self.conn.take() {
             Some(conn) => conn,
-            None => (self.database.opener)()?,
+            None => self.database.connect()?,
         };
         // On an error the connection is dropped, and with it whatever it had open.
         let answers = self.run(conn.as_mut(), group, now_ms).inspect_err(|error| {
@@ -176,11 +178,7 @@ impl Writer {
     }
 }
 
-fn apply_all(
-    tx: &mut dyn crate::model::tx::Tx,
-    ctx: &mut Ctx<'_>,
-    ops: &[Op],
-) -> Result<Facts, Refused> {
+fn apply_all(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, ops: &[Op]) -> Result<Facts, Refused> {
     let mut facts = Facts::new();
     for op in ops {
         facts.extend(ops::apply(tx, ctx, op)?);
@@ -213,7 +211,7 @@ fn message(accepted: &[&Submission], last_key: i64) -> String {
     if left > 0 {
         summary.push_str(&format!(" and {left} more"));
     }
-    format!("{summary}\n\n{KEY_LINE}{last_key}")
+    format!("{summary}{}", key_line(last_key))
 }
 
 fn one_line(text: &str) -> String {
@@ -239,9 +237,14 @@ fn author(accepted: &[&Submission]) -> String {
     format!("{} <{mailbox}@gastown.local>", name.trim())
 }
 
+/// The end of a commit message that says which keys are used up.
+pub(crate) fn key_line(last_key: i64) -> String {
+    format!("\n\n{KEY_LINE}{last_key}")
+}
+
 /// The greatest key that may have been handed out: what the newest commit says, or what stands in
 /// the tables that are ordered by key.
-fn last_key(conn: &mut dyn Conn) -> Result<i64, ConnError> {
+pub(crate) fn last_key(conn: &mut dyn Conn) -> Result<i64, ConnError> {
     let mut last = 0;
     let said = conn.query(conn.dialect().last_message, &[])?;
     if let Some(Value::Text(message)) = said.first().and_then(|row| row.first()) {

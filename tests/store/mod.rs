@@ -1,0 +1,9 @@
+//! The ledger against its in-memory twin, and against damage, crashes and other writers.
+
+mod conformance;
+mod faults;
+mod groups;
+mod lists;
+mod samples;
+mod support;
+mod town;
