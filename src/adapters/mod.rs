@@ -12,5 +12,6 @@ pub mod host;
 pub mod layout;
 pub mod rig_setup;
 pub mod sessions;
+pub mod templates;
 pub mod token;
 pub mod world;
