@@ -11,6 +11,7 @@ pub mod git;
 pub mod host;
 pub mod layout;
 pub mod rig_setup;
+pub mod scripted;
 pub mod sessions;
 pub mod templates;
 pub mod token;
