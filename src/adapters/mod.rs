@@ -11,7 +11,9 @@ pub mod git;
 pub mod host;
 pub mod layout;
 pub mod rig_setup;
+pub mod scripted;
 pub mod sessions;
+pub mod templates;
 pub mod token;
 pub mod world;
 
