@@ -1,3 +1,5 @@
 //! The command line.
 
 pub mod town;
+
+pub mod boot;

@@ -80,6 +80,9 @@ pub enum TownError {
         /// What the system says.
         source: io::Error,
     },
+    /// A lane of the running town did not commit.
+    #[error("{0}")]
+    Lane(String),
 }
 
 impl TownError {
@@ -105,6 +108,7 @@ impl TownError {
             Self::Group(_) => "store",
             Self::Refused(refused) => refused.code(),
             Self::Io { .. } => "io",
+            Self::Lane(_) => "unavailable",
         }
     }
 }
