@@ -130,56 +130,73 @@ pub fn read_record(town: &Town, run: &RunId) -> io::Result<Option<GateRecord>> {
     files::read_json(&record_path(town, run))
 }
 
-/// Runs the gates, or answers from the record of the same run.
+/// Runs what reads or writes files on a blocking thread.
+async fn off<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, GateError> + Send + 'static,
+) -> Result<T, WorldError> {
+    Ok(tokio::task::spawn_blocking(work).await??)
+}
+
+/// Runs the gates, or answers from the record of the same run with the same gates.
 ///
 /// # Errors
 /// Git, files, or a record of the same run for another commit.
 pub async fn run(world: &RealWorld, request: GateRun) -> Result<Vec<GateResult>, WorldError> {
     component(request.run.as_str())?;
-    let run = request.run.clone();
     if request.gates.is_empty() {
         return Ok(Vec::new());
     }
-    let town = world.town().clone();
-    if let Some(record) = read_record(&town, &run).map_err(at(&run, "result.json"))? {
-        if record.commit != request.commit || record.tree != request.tree {
-            let (found, wanted) = (record.commit, request.commit);
-            return Err(GateError::OtherCommit { run, found, wanted }.into());
-        }
-        return Ok(record.results);
+    let (town, asked) = (world.town().clone(), request.clone());
+    if let Some(results) = off(move || begin(&town, &asked)).await? {
+        return Ok(results);
     }
-    end_abandoned(&town, &run).await?;
-    files::private_dir(&town.gate_logs(&run)).map_err(at(&run, "logs"))?;
     let started_at = clock::now_ms();
-    let (of, commit) = (run.clone(), request.commit.clone());
+    let (of, commit) = (request.run.clone(), request.commit.clone());
     let checkout = world.worktree_job(&request.rig, move |git| check_out(&git, &of, &commit));
     let tree = checkout.await?;
     let results = if tree == request.tree {
-        run_all(&town, &world.settings(), &request).await?
+        run_all(world, &request).await?
     } else {
         let why = format!("the checkout has tree {tree}, not {}", request.tree);
-        let log = |gate: &GateSpec| log_name(&town, &request, gate).1;
+        let log = |gate: &GateSpec| log_name(world.town(), &request, gate).1;
         request.gates.iter().map(|gate| could_not(gate, &why, log(gate))).collect()
     };
     let record = GateRecord {
         rig: request.rig.clone(),
-        run: run.clone(),
-        commit: request.commit.clone(),
-        tree: request.tree.clone(),
-        gates: request.gates.clone(),
+        run: request.run.clone(),
+        commit: request.commit,
+        tree: request.tree,
+        gates: request.gates,
         results: results.clone(),
         started_at,
         ended_at: clock::now_ms(),
     };
-    files::write_json(&record_path(&town, &run), &record).map_err(at(&run, "result.json"))?;
-    let of = run.clone();
-    world
-        .worktree_job(&request.rig, move |git| {
-            git.remove_worktree(&git.town.run(&git.rig, &of))?;
-            files::remove_all(&git.town.gate_hosts(&of)).map_err(file("gate hosts"))
-        })
-        .await?;
+    let finish = move |git: RigGit| {
+        let path = record_path(&git.town, &record.run);
+        files::write_json(&path, &record).map_err(file(path.display().to_string()))?;
+        git.remove_worktree(&git.town.run(&git.rig, &record.run))?;
+        files::remove_all(&git.town.gate_hosts(&record.run)).map_err(file("gate hosts"))
+    };
+    world.worktree_job(&request.rig, finish).await?;
     Ok(results)
+}
+
+/// The results of a run that was done before; else clears what an earlier try left.
+fn begin(town: &Town, request: &GateRun) -> Result<Option<Vec<GateResult>>, GateError> {
+    let run = &request.run;
+    if let Some(record) = read_record(town, run).map_err(at(run, "result.json"))? {
+        if record.commit != request.commit || record.tree != request.tree {
+            let (found, wanted) = (record.commit, request.commit.clone());
+            return Err(GateError::OtherCommit { run: run.clone(), found, wanted });
+        }
+        if record.gates == request.gates {
+            return Ok(Some(record.results));
+        }
+        tracing::info!(%run, "the gates are other ones now; the run is done again");
+    }
+    end_abandoned(town, run)?;
+    files::private_dir(&town.gate_logs(run)).map_err(at(run, "logs"))?;
+    Ok(None)
 }
 
 /// Checks a commit out at the run's directory and gives the tree that is there.
@@ -194,8 +211,9 @@ fn check_out(git: &RigGit, run: &RunId, commit: &Sha) -> Result<Sha, GitError> {
     Git::new(&path, git.timeout).run(&["rev-parse", "HEAD^{tree}"]).map(Sha)
 }
 
-/// Waits until no host of an earlier try of this run lives, then removes their directories.
-async fn end_abandoned(town: &Town, run: &RunId) -> Result<(), GateError> {
+/// Waits until no host of an earlier try of this run lives, then removes their directories. The
+/// hosts know already that nobody waits for them.
+fn end_abandoned(town: &Town, run: &RunId) -> Result<(), GateError> {
     let dir = town.gate_hosts(run);
     let entries = match std::fs::read_dir(&dir) {
         Ok(entries) => entries,
@@ -210,7 +228,7 @@ async fn end_abandoned(town: &Town, run: &RunId) -> Result<(), GateError> {
             if looks > ABANDONED_WITHIN {
                 return Err(GateError::Busy(run.clone()));
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            std::thread::sleep(LOOK_EVERY);
         }
         if let Some(spec) = host.read_spec().map_err(at(run, "gate spec"))? {
             let left = tree::kill_marked(&spec.mark);
@@ -220,14 +238,15 @@ async fn end_abandoned(town: &Town, run: &RunId) -> Result<(), GateError> {
     files::remove_all(&dir).map_err(at(run, "gate hosts"))
 }
 
-async fn run_all(
-    town: &Town,
-    settings: &WorldSettings,
-    request: &GateRun,
-) -> Result<Vec<GateResult>, GateError> {
+/// Runs every gate of a run at once.
+async fn run_all(world: &RealWorld, request: &GateRun) -> Result<Vec<GateResult>, WorldError> {
+    let (town, settings, asked) = (world.town().clone(), world.settings(), request.clone());
+    let prepared = off(move || {
+        let prepare = |gate| One::prepare(&town, &settings, &asked, gate);
+        asked.gates.iter().map(prepare).collect::<Result<Vec<_>, _>>()
+    });
     let mut running = JoinSet::new();
-    for (at, gate) in request.gates.iter().enumerate() {
-        let one = One::prepare(town, settings, request, gate)?;
+    for (at, one) in prepared.await?.into_iter().enumerate() {
         running.spawn(async move { (at, one.run().await) });
     }
     let mut results: Vec<Option<GateResult>> = vec![None; request.gates.len()];
@@ -238,7 +257,7 @@ async fn run_all(
         }
     }
     let answered = results.into_iter().zip(&request.gates).map(|(result, gate)| {
-        let log = log_name(town, request, gate).1;
+        let log = log_name(world.town(), request, gate).1;
         result.unwrap_or_else(|| could_not(gate, "it was cut short", log))
     });
     Ok(answered.collect())
@@ -314,7 +333,15 @@ impl One {
     }
 
     async fn run(self) -> GateResult {
-        let (verdict, reason) = match self.host().await {
+        let ended = self.host().await;
+        let (gate, shown) = (self.gate.clone(), self.shown.clone());
+        let conclude = tokio::task::spawn_blocking(move || self.conclude(ended));
+        conclude.await.unwrap_or_else(|error| could_not(&gate, &error.to_string(), shown))
+    }
+
+    /// The answer of a gate whose host has ended.
+    fn conclude(self, ended: io::Result<()>) -> GateResult {
+        let (verdict, reason) = match ended.and_then(|()| self.dir.end_record()) {
             Ok(Some(end)) => judge(&end, self.gate.timeout_ms),
             Ok(None) => {
                 let left = tree::kill_marked(&self.mark);
@@ -332,7 +359,7 @@ impl One {
 
     /// Runs the host to its end. Its standard input is held open until then: should this process
     /// go, the host sees the end of it and ends the gate.
-    async fn host(&self) -> io::Result<Option<EndRecord>> {
+    async fn host(&self) -> io::Result<()> {
         let said = std::fs::File::create(self.dir.host_log())?;
         let mut child = Command::new(&self.exe)
             .arg("session-host")
@@ -347,7 +374,7 @@ impl One {
         let status = child.wait().await?;
         drop(held);
         tracing::debug!(gate = %self.gate.name, %status, "gate host ended");
-        self.dir.end_record()
+        Ok(())
     }
 }
 

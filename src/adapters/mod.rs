@@ -17,3 +17,10 @@ pub mod sessions;
 pub mod templates;
 pub mod token;
 pub mod world;
+
+/// Where reached failpoints leave their markers (`GT_FAILPOINTS`); `None` reaches none.
+#[cfg(feature = "failpoints")]
+#[must_use]
+pub fn failpoint_dir() -> Option<std::path::PathBuf> {
+    std::env::var_os("GT_FAILPOINTS").map(std::path::PathBuf::from)
+}

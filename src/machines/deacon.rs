@@ -37,6 +37,17 @@ impl Deacon {
         Self { rigs, limits, beats: BTreeMap::new(), next_round: 0, next_reaper: 0 }
     }
 
+    /// Every direction between two databases: a wake-up that got lost costs one round at most.
+    fn relays(&self) -> Vec<Address> {
+        let dbs: Vec<Db> =
+            std::iter::once(Db::hq()).chain(self.rigs.iter().map(Db::from)).collect();
+        let pairs = dbs.iter().flat_map(|src| {
+            let others = dbs.iter().filter(move |dst| *dst != src);
+            others.map(|dst| Address::Relay(src.clone(), dst.clone()))
+        });
+        pairs.collect()
+    }
+
     /// When each component was last heard of; absent is unknown, not stale.
     #[must_use]
     pub fn beats(&self) -> &BTreeMap<String, i64> {
@@ -81,7 +92,10 @@ impl Machine for Deacon {
             for rig in &self.rigs {
                 let patrol = Message::Witness(WitnessMessage::Patrol);
                 d.after.push(After::Tell(Address::Witness(rig.clone()), patrol));
+                d.after.push(After::Wake(Address::Dispatcher(rig.clone())));
+                d.after.push(After::Wake(Address::Refinery(rig.clone())));
             }
+            d.after.extend(self.relays().into_iter().map(After::Wake));
         }
         if now >= self.next_reaper {
             self.next_reaper = now + self.limits.reaper_every_ms;

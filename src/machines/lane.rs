@@ -51,6 +51,12 @@ impl Lane {
         Self { waiting: VecDeque::new(), running: None, group_max: group_max.max(1), queue_max }
     }
 
+    /// A lane with the same bounds and nothing in it, as after a crash.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        Self::new(self.group_max, self.queue_max)
+    }
+
     /// Whether nothing waits and nothing runs.
     #[must_use]
     pub fn is_idle(&self) -> bool {

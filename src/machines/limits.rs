@@ -25,6 +25,8 @@ pub struct Limits {
     pub effect_retry_ms: i64,
     /// Longest such wait.
     pub effect_retry_max_ms: i64,
+    /// Failures of one effect in a row before the bead is given back.
+    pub effect_failures_max: i64,
     /// Between two patrols of a witness with busy workers.
     pub patrol_every_ms: i64,
     /// A working session without a sign of life is nudged after this, restarted after twice this.
@@ -63,6 +65,7 @@ impl Default for Limits {
             effect_deadline_ms: 15 * 60_000,
             effect_retry_ms: 500,
             effect_retry_max_ms: 60_000,
+            effect_failures_max: 6,
             patrol_every_ms: 60_000,
             hung_after_ms: 30 * 60_000,
             stalled_after_ms: 5 * 60_000,

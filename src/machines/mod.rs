@@ -67,6 +67,8 @@ pub enum After {
     },
     /// Say this to somebody.
     Tell(Address, Message),
+    /// Ask somebody to look again.
+    Wake(Address),
     /// Start this machine anew, with an empty memory. Only Boot says it.
     Restart(Address),
 }

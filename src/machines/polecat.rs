@@ -199,6 +199,19 @@ impl Polecat {
         }
     }
 
+    /// Gives the bead back when its worktree, session or push cannot be had. A teardown is tried
+    /// on: nothing is deleted that is not rescued.
+    fn withdraw(&self, agent: &Agent, error: &str) -> Option<Op> {
+        let work = agent.state.work().filter(|_| agent.state.holds())?;
+        let reason = format!("{} {}: {error}", self.name, agent.state.word());
+        let then = if work.tries < self.limits.reassign_max {
+            AfterExit::Reassign { reason }
+        } else {
+            AfterExit::GiveUp { reason }
+        };
+        Some(Op::Withdraw { agent: self.id.clone(), incarnation: agent.incarnation, then })
+    }
+
     fn told(&mut self, agent: &Agent, message: &PolecatMessage) {
         match message {
             PolecatMessage::Recheck { incarnation } if *incarnation == agent.incarnation => {
@@ -236,8 +249,15 @@ impl Machine for Polecat {
         let mut d = Decision::default();
         let Some(agent) = view else { return d };
         match input {
-            Input::Report { key, outcome: Outcome::Failed { .. } } => {
-                self.driver.failed(key, now, &self.limits);
+            Input::Report { key, outcome: Outcome::Failed { error } } => {
+                let failures = self.driver.failed(key, now, &self.limits);
+                if failures >= self.limits.effect_failures_max
+                    && let Some(op) = self.withdraw(agent, error)
+                {
+                    self.driver.done(key);
+                    d.ops.push(op);
+                    return d;
+                }
             }
             Input::Report { key, outcome } => {
                 // A phase may want the same effect again; an answer that moves the row does not.

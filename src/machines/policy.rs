@@ -50,9 +50,6 @@ impl Bisect {
     #[must_use]
     pub fn next(&self, known: Known) -> Step {
         let Known { len, green, red, base } = known;
-        if red == 0 {
-            return Step::TargetRed;
-        }
         if green == len {
             return Step::Land;
         }

@@ -58,6 +58,8 @@ pub struct View {
     waiting: Vec<MergeRequest>,
     /// Conclusive runs with the present gates: prefix length to run and verdict.
     known: Vec<(usize, RunId, Verdict)>,
+    /// Runs of any verdict: prefix length to how many.
+    tried: Vec<(usize, usize)>,
     /// Branches of the merge requests in the cycle.
     branches: Vec<MergeRequest>,
 }
@@ -168,7 +170,8 @@ impl Refinery {
             Step::Test(len) => match earlier(len) {
                 Some((_, run, _)) => d.ops.push(Op::ReuseRun { rig, run: run.clone(), len }),
                 None => {
-                    let run = RunId(format!("{rig}-{}-{len}-{stuck}", stack.number));
+                    let tries = view.tried.iter().find(|(at, _)| *at == len).map_or(0, |(_, n)| *n);
+                    let run = RunId(format!("{rig}-{}-{len}-{tries}", stack.number));
                     d.ops.push(Op::StartRun { rig, run, len, gates: self.digest() });
                 }
             },
@@ -261,6 +264,32 @@ fn waiting(tx: &mut dyn Tx, max: usize) -> Result<Vec<MergeRequest>, TxError> {
     Ok(all)
 }
 
+/// What the recorded runs of one tree say of it with the present gates. A green run stands; a red
+/// one stands until a person says "try again". The target is called red only by two runs, since
+/// that stops the whole queue.
+fn conclusion(
+    len: usize,
+    runs: Vec<GateRun>,
+    digest: &Name,
+    after: i64,
+) -> Option<(usize, RunId, Verdict)> {
+    let mut red: Vec<GateRun> = Vec::new();
+    for run in runs {
+        match run.verdict {
+            Some(Verdict::Passed) if run.gates == *digest => {
+                return Some((len, run.id, Verdict::Passed));
+            }
+            Some(Verdict::Failed) if run.gates == *digest && run.started_at >= after => {
+                red.push(run);
+            }
+            Some(Verdict::Passed | Verdict::Failed | Verdict::CouldNotRun) | None => {}
+        }
+    }
+    let wanted = if len == 0 { 2 } else { 1 };
+    let last = red.pop()?;
+    (red.len() + 1 >= wanted).then_some((len, last.id, Verdict::Failed))
+}
+
 impl Machine for Refinery {
     type View = View;
 
@@ -278,7 +307,13 @@ impl Machine for Refinery {
 
     fn view(&self, tx: &mut dyn Tx) -> Result<View, TxError> {
         let queue = tx.row::<Queue>(&self.rig)?;
-        let mut view = View { queue, waiting: Vec::new(), known: Vec::new(), branches: Vec::new() };
+        let mut view = View {
+            queue,
+            waiting: Vec::new(),
+            known: Vec::new(),
+            tried: Vec::new(),
+            branches: Vec::new(),
+        };
         let cycle = view.queue.as_ref().map(|queue| queue.cycle.clone());
         match cycle {
             None => {}
@@ -287,16 +322,12 @@ impl Machine for Refinery {
                 let digest = self.digest();
                 let tip = stack.items.len();
                 let middle = usize::midpoint(green, red.min(tip + 1));
+                let after = view.queue.as_ref().map_or(0, |queue| queue.retry_after);
                 for len in [0, green, middle.min(tip), tip] {
                     let tree = stack.tree(len).to_value();
                     let runs = tx.with::<GateRun>(Some("by_tree"), vec![tree])?;
-                    let conclusive = runs.into_iter().rev().find_map(|run| match run.verdict {
-                        Some(v) if v != Verdict::CouldNotRun && run.gates == digest => {
-                            Some((len, run.id, v))
-                        }
-                        _ => None,
-                    });
-                    view.known.extend(conclusive);
+                    view.tried.push((len, runs.len()));
+                    view.known.extend(conclusion(len, runs, &digest, after));
                 }
             }
             Some(Cycle::Testing { run: Some(_), .. }) => {}

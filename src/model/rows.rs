@@ -278,6 +278,8 @@ rows! {
         cycles: i64,
         /// Set when the queue waits for a person, and why.
         parked: Option<String>,
+        /// Red runs that started before this are forgotten: a person has said "try again".
+        retry_after: i64,
     }
 
     /// One run of a rig's gates.

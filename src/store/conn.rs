@@ -167,3 +167,22 @@ pub fn civil(ms: i64) -> String {
     let (hour, minute) = (second / 3600, second / 60 % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}", second % 60)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::civil;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        let cases = [
+            (-5, "1970-01-01T00:00:00"),
+            (951_782_400_000, "2000-02-29T00:00:00"),
+            (1_709_251_199_999, "2024-02-29T23:59:59"),
+            (1_767_225_600_000, "2026-01-01T00:00:00"),
+            (4_107_542_400_000, "2100-03-01T00:00:00"),
+        ];
+        for (ms, text) in cases {
+            assert_eq!(civil(ms), text);
+        }
+    }
+}

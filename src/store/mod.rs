@@ -10,6 +10,7 @@ pub mod error;
 pub mod ledger;
 mod lock;
 mod pool;
+pub mod port;
 pub mod query;
 pub mod schema;
 pub mod sql_tx;

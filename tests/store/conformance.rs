@@ -20,6 +20,7 @@ use gastown::store::sql_tx::SqlTx;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::support::cases;
 use super::support::dump;
 
 const TUNING: Tuning = Tuning { cache_mb: 4, busy_ms: 1000 };
@@ -186,7 +187,7 @@ fn fresh() -> (tempfile::TempDir, DoltLite) {
 fn random_verbs_in_one_transaction_answer_alike() {
     let (_dir, conn) = fresh();
     let conn = RefCell::new(conn);
-    proptest!(ProptestConfig::with_cases(200), |(verbs in verbs())| {
+    proptest!(cases(200), |(verbs in verbs())| {
         let mut conn = conn.borrow_mut();
         // A case that failed before left its transaction open.
         conn.rollback().unwrap();
@@ -207,7 +208,7 @@ fn random_verbs_in_one_transaction_answer_alike() {
 fn random_transactions_that_commit_or_roll_back_leave_the_same_rows() {
     let (dir, conn) = fresh();
     let state = RefCell::new((conn, MemoryDb::new()));
-    proptest!(ProptestConfig::with_cases(60), |(verbs in verbs(), keep in any::<bool>())| {
+    proptest!(cases(60), |(verbs in verbs(), keep in any::<bool>())| {
         let (conn, memory) = &mut *state.borrow_mut();
         conn.begin(Intent::Write).unwrap();
         let mut tx = SqlTx::new(conn);

@@ -25,6 +25,7 @@ use proptest::prelude::*;
 use super::support::T0;
 use super::support::Twin;
 use super::support::bead;
+use super::support::cases;
 use super::support::commit;
 use super::support::create;
 use super::support::dump;
@@ -90,6 +91,9 @@ fn a_group_that_changes_nothing_appends_no_byte() {
     let group: Vec<Submission> = (0..5).map(|_| one("overseer", create("sh-a"))).collect();
     let answers = writer.commit_group(&group, T0 + 1).unwrap();
     assert!(answers.iter().all(Result::is_err));
+    // This one is refused after its first write.
+    let late = Submission { ops: vec![create("sh-b"), create("sh-a")], ..group[0].clone() };
+    assert!(writer.commit_group(&[late], T0 + 1).unwrap()[0].is_err());
     assert!(writer.commit_group(&[], T0 + 2).unwrap().is_empty());
     assert!(writer.commit_group(&[one("overseer", set_prefix())], T0 + 3).unwrap()[0].is_ok());
     assert_eq!(fs::metadata(ledger.path(&db)).unwrap().len(), before);
@@ -213,7 +217,7 @@ fn random_groups_answer_alike_on_both_engines() {
     let submission = (0..3u8, vec(op(), 1..4))
         .prop_map(|(actor, ops)| Submission { actor: format!("actor-{actor}"), ops });
     let groups = vec(vec(submission, 1..5), 1..6);
-    proptest!(ProptestConfig::with_cases(12), |(groups in groups)| {
+    proptest!(cases(12), |(groups in groups)| {
         let (_dir, ledger, db) = town();
         let mut writer = ledger.writer(&db, "test", 0).unwrap();
         let mut twin = Twin::new(&db);

@@ -23,6 +23,12 @@ use gastown::store::ledger::Ledger;
 use gastown::store::ledger::Settings;
 use gastown::store::writer::Submission;
 use gastown::store::writer::Writer;
+use proptest::prelude::ProptestConfig;
+
+/// So many random cases. A failure prints its smallest case; nothing is written beside the sources.
+pub fn cases(count: u32) -> ProptestConfig {
+    ProptestConfig { cases: count, failure_persistence: None, ..ProptestConfig::default() }
+}
 
 /// 2026-01-01.
 pub const T0: i64 = 1_767_225_600_000;

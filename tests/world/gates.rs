@@ -66,10 +66,14 @@ async fn every_gate_answers_with_one_of_three() {
     assert!(!town.town.run(&town.rig, &run).exists());
     assert!(!town.town.gate_hosts(&run).exists());
     let record = gates::read_record(&town.town, &run).unwrap().unwrap();
-    assert_eq!((record.commit, record.tree), (town.target(), town.tree()));
+    assert_eq!((&record.commit, &record.tree), (&town.target(), &town.tree()));
     assert_eq!(record.results, got);
+    let again = results(town.gates("run-1", &town.tree(), gates).await);
+    assert_eq!(again, got);
+    assert_eq!(gates::read_record(&town.town, &run).unwrap().unwrap(), record, "not run again");
     let other = vec![gate("green", "exit 1", 20_000)];
-    assert_eq!(results(town.gates("run-1", &town.tree(), other).await), got, "answered once");
+    let other = results(town.gates("run-1", &town.tree(), other).await);
+    assert_eq!(other[0].verdict, Verdict::Failed, "a record counts only for its own gates");
 }
 
 #[tokio::test]

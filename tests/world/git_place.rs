@@ -104,11 +104,11 @@ async fn a_worktree_of_other_work_is_rescued_before_the_new_one() {
     assert_eq!(town.show(&format!("{refs}:draft")), "draft");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn many_places_are_made_and_cleared_at_once() {
     let town = TestTown::new();
     let names: Vec<String> = (0..8).map(|n| format!("w{n}")).collect();
-    let made = names.iter().map(|name| town.branch(name, &[(name, "x\n")]));
+    let made = names.iter().map(async |name| town.branch(name, &[(name, "x\n")]).await);
     let made = futures_util::future::join_all(made).await;
     let Outcome::Stack { base, items, .. } = town.stack(made).await else { panic!() };
     assert_eq!(items.len(), 8);

@@ -144,7 +144,7 @@ async fn one_id_is_one_process_whoever_starts_it() {
     assert!(again.status.success() && again.stdout.is_empty(), "{again:?}");
     assert_eq!(bench.exit().await, Exit::Code(3));
     assert_eq!(std::fs::read_to_string(count).unwrap().lines().count(), 1);
-    assert_eq!(bench.sessions.list().unwrap(), [bench.id.clone()]);
+    assert_eq!(bench.sessions.list().unwrap(), std::slice::from_ref(&bench.id));
     bench.sessions.forget(&bench.id).unwrap();
     assert_eq!(bench.exit().await, Exit::Vanished, "nobody has heard of it");
 }

@@ -1,8 +1,11 @@
 //! The production world against real repositories and real processes.
 
+// These follow processes by pidfd.
+#[cfg(target_os = "linux")]
 mod gates;
 mod git_place;
 mod git_stack;
+#[cfg(target_os = "linux")]
 mod host;
 mod rig;
 

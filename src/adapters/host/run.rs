@@ -178,6 +178,10 @@ impl Host {
             }
             self.deadlines(time_up);
         }
+        if cfg!(not(target_os = "linux")) {
+            // Without subreapers orphans are not waited for; the group is all that can be reached.
+            tree::signal_descendants(self.child, Signal::KILL);
+        }
         self.drain();
         if self.ending.as_ref().is_some_and(|ending| ending.why == Why::DaemonGone) {
             return Ok(HostEnd::Abandoned);

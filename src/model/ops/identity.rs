@@ -95,7 +95,7 @@ pub(super) fn register_agent(
         && tx.row::<Queue>(rig)?.is_none()
     {
         let cycle = crate::model::merge::Cycle::Idle;
-        tx.add(&Queue { rig: rig.clone(), cycle, cycles: 0, parked: None })?;
+        tx.add(&Queue { rig: rig.clone(), cycle, cycles: 0, parked: None, retry_after: 0 })?;
     }
     support::log(tx, ctx, id.as_str(), "register_agent", &json!({"actor": actor}))?;
     Ok(vec![Fact::Created { id }, support::agent_fact(&agent)])

@@ -69,6 +69,9 @@ pub fn apply(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, op: &Op) -> Result<Facts, Refus
         Op::Submit { agent, incarnation, submission } => {
             work::submit(tx, ctx, agent, *incarnation, submission)
         }
+        Op::Withdraw { agent, incarnation, then } => {
+            sessions::withdraw(tx, ctx, agent, *incarnation, then)
+        }
         Op::Enqueue { agent, incarnation, target } => {
             work::enqueue(tx, ctx, agent, *incarnation, target)
         }

@@ -212,6 +212,15 @@ ops! {
         /// What.
         submission: Submission,
     };
+    /// The work cannot go on here: give the bead back.
+    Withdraw "withdraw" {
+        /// Who.
+        agent: BeadId,
+        /// Which incarnation.
+        incarnation: i64,
+        /// What follows; a retry is not among it.
+        then: AfterExit,
+    };
     /// The push is verified: queue the merge request, or close work without change.
     Enqueue "enqueue" {
         /// Who.

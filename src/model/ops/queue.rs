@@ -242,8 +242,13 @@ fn narrowed(
     stuck: i64,
 ) -> Cycle {
     let (green, red, stuck) = match verdict {
+        // The target's own verdict is in its runs; it says nothing of a prefix.
+        Verdict::Passed | Verdict::Failed if len == 0 => (green, red, 0),
         Verdict::Passed => (green.max(len), red, 0),
         Verdict::Failed => (green, red.min(len), 0),
+        Verdict::CouldNotRun if mutant::planted(Mutant::LandWithoutProof) => {
+            (green.max(len), red, 0)
+        }
         Verdict::CouldNotRun => (green, red, stuck + 1),
     };
     Cycle::Testing { stack, green, red, run: None, stuck }
@@ -513,6 +518,9 @@ pub(super) fn park(
         return Ok(vec![Fact::Unchanged]);
     }
     row.parked = reason.map(str::to_owned);
+    if reason.is_none() {
+        row.retry_after = ctx.now;
+    }
     let cycle = row.cycle.clone();
     support::log(tx, ctx, rig.as_str(), "park_queue", &json!({"reason": reason}))?;
     let mut facts = vec![store(tx, row, cycle)?];

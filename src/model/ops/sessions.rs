@@ -150,6 +150,8 @@ pub(super) fn ended(
         | AgentState::Working { work, session: now }
             if now == *session =>
         {
+            // The session is over: nothing to end, only the worktree to rescue.
+            agent.state = AgentState::Backoff { work: work.clone(), until: 0 };
             after_exit(tx, ctx, agent, work, then)
         }
         AgentState::Ending { work, session: now } if now == *session => {
@@ -187,8 +189,6 @@ fn after_exit(
         AfterExit::Reassign { reason } => (reason, true),
         AfterExit::GiveUp { reason } => (reason, false),
     };
-    // The session is over: nothing to end, only the worktree to rescue.
-    agent.state = AgentState::Backoff { work: work.clone(), until: 0 };
     let actor = agent.actor.clone();
     let mut facts = work::free(tx, ctx, agent, reason)?;
     if again {
@@ -220,6 +220,23 @@ fn after_exit(
     };
     support::post(tx, ctx, &Db::hq(), Parcel::Mail(letter), &mut facts)?;
     Ok(facts)
+}
+
+pub(super) fn withdraw(
+    tx: &mut dyn Tx,
+    ctx: &mut Ctx<'_>,
+    id: &BeadId,
+    incarnation: i64,
+    then: &AfterExit,
+) -> Result<Facts, Refused> {
+    let agent = support::current(tx, id, incarnation)?;
+    let work = agent.state.work().filter(|_| agent.state.holds()).cloned();
+    match (work, then) {
+        (Some(work), AfterExit::Reassign { .. } | AfterExit::GiveUp { .. }) => {
+            after_exit(tx, ctx, agent, work, then)
+        }
+        (Some(_) | None, _) => Err(Refused::Moved { what: id.to_string() }),
+    }
 }
 
 pub(super) fn cleared(

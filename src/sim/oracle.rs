@@ -1,0 +1,309 @@
+//! The oracle: looks at what every step changed and at nothing that the machines say of it.
+//!
+//! Invariants are numbered as in docs/architecture.md. Each look is counted, so that a run can
+//! show that every invariant was evaluated.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use super::ledger::Books;
+use super::memory::MemoryDb;
+use super::world::Acted;
+use super::world::World;
+use crate::messages::Address;
+use crate::model::bead::Hold;
+use crate::model::bead::Status;
+use crate::model::effect::Effect;
+use crate::model::effect::Outcome;
+use crate::model::ids::BeadId;
+use crate::model::ids::Db;
+use crate::model::ids::RigName;
+use crate::model::merge::Cycle;
+use crate::model::merge::MrState;
+use crate::model::merge::Verdict;
+use crate::model::ops::Fact;
+use crate::model::ops::Facts;
+use crate::model::ops::Op;
+use crate::model::rows::Agent;
+use crate::model::rows::Bead;
+use crate::model::rows::GateRun;
+use crate::model::rows::Label;
+use crate::model::rows::MergeRequest;
+use crate::model::rows::Order;
+use crate::model::rows::Outbox;
+use crate::model::rows::Queue;
+use crate::model::tx::TxExt;
+use crate::model::value::Cell;
+use crate::model::value::Name;
+
+/// Number of invariants.
+pub const INVARIANTS: usize = 14;
+
+/// What was true of the rows that an op names, before it.
+pub(super) struct Before {
+    incarnation: Option<(i64, i64)>,
+}
+
+/// Violations and counts.
+#[derive(Debug, Default)]
+pub(super) struct Oracle {
+    /// Looks by invariant; index 0 is unused.
+    pub(super) looks: [u64; INVARIANTS + 1],
+    /// What was broken, in order.
+    pub(super) violations: Vec<String>,
+    applied: BTreeMap<(Db, Db), i64>,
+    merged: BTreeSet<BeadId>,
+    /// Merge requests that landed.
+    pub(super) merges: u64,
+    /// Effects done, ever.
+    pub(super) effects: u64,
+}
+
+impl Oracle {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    fn check(&mut self, invariant: usize, ok: bool, what: impl FnOnce() -> String) {
+        self.looks[invariant] += 1;
+        if !ok {
+            self.violations.push(format!("I{invariant}: {}", what()));
+        }
+    }
+
+    pub(super) fn bound(&mut self, ok: bool, what: &str) {
+        self.check(13, ok, || format!("{what} is over its bound"));
+    }
+
+    pub(super) fn before(&mut self, tx: &mut MemoryDb, op: &Op) -> Before {
+        let named = match op {
+            Op::StartSession { agent, incarnation, .. }
+            | Op::SessionStarted { agent, incarnation, .. }
+            | Op::SessionEnded { agent, incarnation, .. }
+            | Op::Submit { agent, incarnation, .. }
+            | Op::Withdraw { agent, incarnation, .. }
+            | Op::Enqueue { agent, incarnation, .. }
+            | Op::Cleared { agent, incarnation, .. } => Some((agent, *incarnation)),
+            _ => None,
+        };
+        let incarnation = named.and_then(|(agent, given)| {
+            let row = tx.row::<Agent>(agent).ok().flatten()?;
+            Some((given, row.incarnation))
+        });
+        Before { incarnation }
+    }
+
+    pub(super) fn applied(&mut self, db: &Db, op: &Op, before: &Before, facts: &Facts) {
+        let changed = facts.iter().any(|fact| *fact != Fact::Unchanged);
+        if let Some((given, current)) = before.incarnation
+            && changed
+        {
+            self.check(8, given == current, || {
+                format!("{} for incarnation {given} was applied to {current}", op.name())
+            });
+        }
+        if let Op::Deliver { src, seq, .. } = op
+            && !facts.contains(&Fact::Unchanged)
+        {
+            let last = self.applied.insert((src.clone(), db.clone()), *seq);
+            self.check(9, last.is_none_or(|last| last < *seq), || {
+                format!("parcel {seq} from {src} was applied to {db} after {last:?}")
+            });
+        }
+    }
+
+    /// An answer that was given must have reached the database.
+    pub(super) fn after_crash(&mut self, books: &Books) {
+        let lost = books.lost.iter().find(|ticket| books.acked.contains(ticket)).copied();
+        self.check(1, lost.is_none(), || {
+            format!("submission {} was acknowledged and lost", lost.unwrap_or_default())
+        });
+    }
+
+    pub(super) fn acted(&mut self, who: &Address, effect: &Effect, acted: &Acted, world: &World) {
+        if !matches!(effect, Effect::Watch { .. }) {
+            self.effects += 1;
+        }
+        let broken = acted.broken.clone();
+        match effect {
+            Effect::Land { .. } if acted.outcome == Some(Outcome::Landed) => {
+                for invariant in [4_u8, 6] {
+                    let found = broken.clone().filter(|(number, _)| *number == invariant);
+                    self.check(usize::from(invariant), found.is_none(), || {
+                        found.map(|(_, what)| what).unwrap_or_default()
+                    });
+                }
+            }
+            Effect::Teardown { place, .. } => {
+                let live = world.sessions.values().any(|sim| {
+                    let same = sim.spec.place.rig == place.rig && sim.spec.place.name == place.name;
+                    same && sim.exit.is_none()
+                });
+                self.check(7, !live, || format!("{} was cleared under a live session", place.name));
+            }
+            Effect::Stop { session, .. } => {
+                // One that never started has no process to signal.
+                let own = world.sessions.get(session).is_none_or(|sim| {
+                    let place = &sim.spec.place;
+                    *who == Address::Polecat(place.rig.clone(), place.name.clone())
+                });
+                self.check(11, own, || format!("{who} ends {session}, which is another's"));
+            }
+            Effect::Spawn(spec) => {
+                let twin = world.sessions.values().any(|sim| {
+                    let same = sim.spec.agent == spec.agent && sim.spec.id != spec.id;
+                    same && sim.exit.is_none()
+                });
+                self.check(2, !twin, || format!("{} lives twice", spec.agent));
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn look(&mut self, books: &mut Books, db: &Db, all: &[Facts], world: &World) {
+        let Some(rig) = db.rig() else { return };
+        let tx = books.tx(db);
+        for fact in all.iter().flatten() {
+            match fact {
+                Fact::Agent { id, .. } => self.look_at_agent(tx, id),
+                Fact::Queued { mr, bead } => self.look_at_request(tx, mr, bead),
+                Fact::Merged { mr, bead } => self.look_at_merge(tx, &rig, mr, bead, world),
+                Fact::Returned { mr, .. } => {
+                    let row = find_request(tx, mr);
+                    let told = row.is_some_and(|row| row.verdict.is_some());
+                    self.check(5, told, || format!("{mr} came back without a verdict"));
+                }
+                Fact::Queue { rig } => self.look_at_queue(tx, rig),
+                _ => {}
+            }
+        }
+    }
+
+    fn look_at_agent(&mut self, tx: &mut MemoryDb, id: &BeadId) {
+        let Some(agent) = tx.row::<Agent>(id).ok().flatten() else { return };
+        let Some(work) = agent.state.work().filter(|_| agent.state.holds()) else { return };
+        let bead = tx.find::<Bead>("by_id", &work.bead).ok().flatten();
+        let own = Hold::Held { agent: id.clone(), incarnation: agent.incarnation };
+        let hold = bead.map(|bead| bead.hold);
+        self.check(2, hold.as_ref() == Some(&own), || {
+            format!("{id} works on {} which is {hold:?}", work.bead)
+        });
+    }
+
+    fn look_at_request(&mut self, tx: &mut MemoryDb, mr: &BeadId, bead: &BeadId) {
+        let Some(row) = find_request(tx, mr) else { return };
+        let all =
+            tx.with::<MergeRequest>(Some("by_bead"), vec![bead.to_value()]).unwrap_or_default();
+        let same = all.iter().filter(|other| other.head == row.head).count();
+        self.check(3, same == 1, || format!("{} has {same} merge requests for {}", bead, row.head));
+    }
+
+    fn look_at_merge(
+        &mut self,
+        tx: &mut MemoryDb,
+        rig: &RigName,
+        mr: &BeadId,
+        bead: &BeadId,
+        world: &World,
+    ) {
+        self.merges += 1;
+        let first = self.merged.insert(mr.clone());
+        self.check(5, first, || format!("{mr} was merged twice"));
+        let Some(row) = find_request(tx, mr) else { return };
+        let closed = tx.find::<Bead>("by_id", bead).ok().flatten();
+        let closed = closed.is_some_and(|bead| bead.status == Status::Closed);
+        let landed = world.is_landed(rig, &row.head);
+        self.check(6, closed && landed, || {
+            format!("{mr} is called merged: bead closed {closed}, in the target {landed}")
+        });
+    }
+
+    fn look_at_queue(&mut self, tx: &mut MemoryDb, rig: &RigName) {
+        let Some(queue) = tx.row::<Queue>(rig).ok().flatten() else { return };
+        let Cycle::Landing { stack, green, proof, .. } = &queue.cycle else { return };
+        let run = tx.row::<GateRun>(proof).ok().flatten();
+        let exact = run.as_ref().is_some_and(|run| run.tree == *stack.tree(*green));
+        self.check(4, exact, || format!("{rig} lands {} without proof", stack.commit(*green)));
+        let passed = run.is_some_and(|run| {
+            let results = &run.results.0;
+            !results.is_empty() && results.iter().all(|r| r.verdict == Verdict::Passed)
+        });
+        self.check(10, passed, || format!("{rig} lands on gates that did not all pass"));
+    }
+
+    /// What must hold once everything has come to rest.
+    pub(super) fn at_rest(&mut self, books: &mut Books, workers_max: usize) {
+        for db in books.dbs() {
+            let tx = books.tx(&db);
+            let parcels = tx.with::<Outbox>(None, Vec::new()).unwrap_or_default();
+            self.check(9, parcels.is_empty(), || format!("{} parcels stay in {db}", parcels.len()));
+            let agents = tx.with::<Agent>(None, Vec::new()).unwrap_or_default();
+            let workers =
+                agents.iter().filter(|agent| agent.actor.0.contains("/polecats/")).count();
+            self.bound(workers <= workers_max, "workers");
+            for row in tx.with::<MergeRequest>(None, Vec::new()).unwrap_or_default() {
+                let parked = parked(tx, &db);
+                self.check(5, row.state != MrState::Queued || parked, || {
+                    format!("{} was never decided", row.id)
+                });
+            }
+            for bead in tx.with::<Bead>(None, Vec::new()).unwrap_or_default() {
+                if bead.issue_type.is_work() && bead.convoy.is_some() {
+                    self.rest_of_bead(tx, &bead);
+                }
+            }
+        }
+        self.convoys_at_rest(books);
+    }
+
+    /// An ordered bead is closed, or it waits for something that a person was told of.
+    fn rest_of_bead(&mut self, tx: &mut MemoryDb, bead: &Bead) {
+        let told = tx.row2::<Label>(&bead.id, &Name::from("gt:escalated")).ok().flatten();
+        let waits = tx.row::<Order>(&bead.id).ok().flatten().is_some();
+        let fine = bead.status == Status::Closed || told.is_some() || bead.blocked || !waits;
+        self.check(3, fine, || {
+            format!("{} is forgotten: {:?} {:?}", bead.id, bead.status, bead.hold)
+        });
+        let held = matches!(bead.hold, Hold::Held { .. });
+        self.check(3, !held, || format!("{} is held for ever: {:?}", bead.id, bead.hold));
+    }
+
+    fn convoys_at_rest(&mut self, books: &mut Books) {
+        let mut closed = BTreeMap::new();
+        for db in books.dbs() {
+            for bead in books.tx(&db).with::<Bead>(None, Vec::new()).unwrap_or_default() {
+                closed.insert(bead.id.clone(), bead.status == Status::Closed);
+            }
+        }
+        let hq = books.tx(&Db::hq());
+        let convoys = hq.with::<crate::model::rows::Convoy>(None, Vec::new()).unwrap_or_default();
+        for convoy in convoys {
+            let members = hq
+                .with::<crate::model::rows::Member>(None, vec![convoy.id.to_value()])
+                .unwrap_or_default();
+            let done = members.iter().all(|m| closed.get(&m.bead).copied().unwrap_or(true));
+            let landed = convoy.landed_at.is_some();
+            self.check(6, done == landed, || {
+                format!("convoy {}: all closed {done}, landed {landed}", convoy.id)
+            });
+        }
+    }
+
+    pub(super) fn idle(&mut self, ok: bool, what: impl FnOnce() -> String) {
+        self.check(12, ok, what);
+    }
+
+    pub(super) fn hashed(&mut self, steps: u64) {
+        self.looks[14] += steps;
+    }
+}
+
+fn parked(tx: &mut MemoryDb, db: &Db) -> bool {
+    let queue = db.rig().and_then(|rig| tx.row::<Queue>(&rig).ok().flatten());
+    queue.is_some_and(|queue| queue.parked.is_some())
+}
+
+fn find_request(tx: &mut MemoryDb, id: &BeadId) -> Option<MergeRequest> {
+    let bead = tx.find::<Bead>("by_id", id).ok().flatten()?;
+    tx.row::<MergeRequest>(&bead.seq).ok().flatten()
+}
