@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::cli::gt::here::Here;
-use crate::cli::render;
+use crate::cli::gt::print;
 use crate::messages::door::DoorError;
 use crate::messages::door::Query;
 use crate::messages::views::AgentView;
@@ -29,7 +29,7 @@ impl Agents {
         }
         let all: Vec<AgentView> = here.ask(Query::Agents { rig })?;
         if self.json {
-            return render::json(&all);
+            return print::json(&all);
         }
         let rows = all.iter().map(|agent| {
             let fields = &agent.fields;
@@ -37,6 +37,6 @@ impl Agents {
             let class = fields.persistence.clone();
             vec![agent.actor.clone(), agent.id.to_string(), fields.agent_state.clone(), hook, class]
         });
-        render::table(&["WHO", "BEAD", "STATE", "HOOK", "CLASS"], rows.collect())
+        print::table(&["WHO", "BEAD", "STATE", "HOOK", "CLASS"], rows.collect())
     }
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::cli::gt::here::Here;
-use crate::cli::render;
+use crate::cli::gt::print;
 use crate::config::duration;
 use crate::config::edit;
 use crate::config::edit::Entry;
@@ -113,13 +113,13 @@ impl Config {
         match self {
             Self::Get { key, json } => {
                 let entry = edit::get(town, vars, &key)?;
-                if json { render::json(&entry) } else { render::line(&shown(&entry)) }
+                if json { print::json(&entry) } else { print::line(&shown(&entry)) }
             }
             Self::Set { key, value } => {
                 may_change(&here)?;
                 let entry = edit::set(town, vars, &key, &value)?;
                 if entry.origin.starts_with("environment") {
-                    render::line(&format!("note: {} is above it and still wins", entry.origin))?;
+                    print::line(&format!("note: {} is above it and still wins", entry.origin))?;
                 }
                 changed(&here)
             }
@@ -131,14 +131,14 @@ impl Config {
             Self::List { json } => {
                 let all = edit::list(town, vars)?;
                 if json {
-                    return render::json(&all);
+                    return print::json(&all);
                 }
                 let rows = all.iter().map(|e| vec![e.key.clone(), shown(e), e.origin.clone()]);
-                render::table(&["KEY", "VALUE", "FROM"], rows.collect())
+                print::table(&["KEY", "VALUE", "FROM"], rows.collect())
             }
             Self::Agent(agent) => agent.run(&here),
             Self::DefaultAgent { name: None } => {
-                render::line(&shown(&edit::get(town, vars, "default_agent")?))
+                print::line(&shown(&edit::get(town, vars, "default_agent")?))
             }
             Self::DefaultAgent { name: Some(name) } => {
                 may_change(&here)?;
@@ -178,13 +178,13 @@ impl Agent {
                     })
                     .collect();
                 if json {
-                    return render::json(&lines);
+                    return print::json(&lines);
                 }
                 let rows = lines.into_iter().map(|line| {
                     let mark = if line.default { "*" } else { "" };
                     vec![format!("{}{mark}", line.name), line.command, line.description]
                 });
-                render::table(&["AGENT", "COMMAND", ""], rows.collect())
+                print::table(&["AGENT", "COMMAND", ""], rows.collect())
             }
         }
     }

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use crate::cli::gt::here::Here;
-use crate::cli::render;
+use crate::cli::gt::print;
 use crate::messages::door::DoorError;
 use crate::messages::door::Query;
 use crate::messages::views::ConvoyView;
@@ -38,7 +38,7 @@ impl Convoy {
         match self {
             Self::List { all, json } => {
                 let convoys: Vec<ConvoyView> = here.ask(Query::Convoys { all })?;
-                if json { render::json(&convoys) } else { list(&convoys) }
+                if json { print::json(&convoys) } else { list(&convoys) }
             }
             Self::Status { id, json } => {
                 let convoys: Vec<ConvoyView> = here.ask(Query::Convoys { all: true })?;
@@ -47,7 +47,7 @@ impl Convoy {
                     return Err(DoorError::new("not_found", format!("no convoy '{id}'"))
                         .hint("'gt convoy list --all' shows them"));
                 };
-                if json { render::json(&convoy) } else { one(&convoy) }
+                if json { print::json(&convoy) } else { one(&convoy) }
             }
         }
     }
@@ -63,16 +63,16 @@ fn line(convoy: &ConvoyView) -> Vec<String> {
 
 fn list(convoys: &[ConvoyView]) -> Result<u8, DoorError> {
     if convoys.is_empty() {
-        return render::line("no convoys under way");
+        return print::line("no convoys under way");
     }
-    render::table(&["CONVOY", "STATE", "OWNER", "TITLE"], convoys.iter().map(line).collect())
+    print::table(&["CONVOY", "STATE", "OWNER", "TITLE"], convoys.iter().map(line).collect())
 }
 
 fn one(convoy: &ConvoyView) -> Result<u8, DoorError> {
-    render::line(&line(convoy).join("  "))?;
+    print::line(&line(convoy).join("  "))?;
     for member in &convoy.members {
         let mark = if member.closed { "x" } else { " " };
-        render::line(&format!("  [{mark}] {} ({})", member.bead, member.rig))?;
+        print::line(&format!("  [{mark}] {} ({})", member.bead, member.rig))?;
     }
     Ok(0)
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::cli::gt::here::Here;
-use crate::cli::render;
+use crate::cli::gt::print;
 use crate::cli::town::crew;
 use crate::cli::town::lock::TownLock;
 use crate::messages::door::Control;
@@ -51,13 +51,13 @@ impl Crew {
                 let rig = here.rig(rig)?;
                 add(&here, &rig, &name)?;
                 let path = here.town.crew(&rig, &name);
-                render::line(&format!("{name}'s clone is at {}", path.display()))
+                print::line(&format!("{name}'s clone is at {}", path.display()))
             }
             Self::List { rig, json } => list(&here, rig.map(RigName), json),
             Self::Remove { name, rig } => {
                 let rig = here.rig(rig)?;
                 remove(&here, &rig, &name)?;
-                render::line(&format!("{name}'s clone of {rig} is gone"))
+                print::line(&format!("{name}'s clone of {rig} is gone"))
             }
         }
     }
@@ -97,14 +97,14 @@ fn list(here: &Here, only: Option<RigName>, json: bool) -> Result<u8, DoorError>
         let line = |(rig, name): &(&RigName, &String)| {
             json!({"rig": rig, "name": name, "path": here.town.crew(rig, name)})
         };
-        return render::json(&all.iter().map(line).collect::<Vec<_>>());
+        return print::json(&all.iter().map(line).collect::<Vec<_>>());
     }
     if all.is_empty() {
-        return render::line("no clones of people yet: gt crew add NAME --rig RIG");
+        return print::line("no clones of people yet: gt crew add NAME --rig RIG");
     }
     let rows = all.iter().map(|(rig, name)| {
         let path = here.town.crew(rig, name).display().to_string();
         vec![rig.to_string(), (*name).clone(), path]
     });
-    render::table(&["RIG", "NAME", "PATH"], rows.collect())
+    print::table(&["RIG", "NAME", "PATH"], rows.collect())
 }

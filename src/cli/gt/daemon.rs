@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::adapters::files;
 use crate::cli::boot;
 use crate::cli::gt::here::Here;
-use crate::cli::render;
+use crate::cli::gt::print;
 use crate::cli::town::lock::TownLock;
 use crate::messages::door::DoorError;
 use crate::messages::door::Query;
@@ -44,7 +44,7 @@ impl Daemon {
                 let path = here.town.daemon().join("daemon.log");
                 let text = files::tail(&path, lines, LOG_BYTES)
                     .map_err(|error| DoorError::new("io", format!("{}: {error}", path.display())))?;
-                if text.is_empty() { Ok(0) } else { render::line(&text) }
+                if text.is_empty() { Ok(0) } else { print::line(&text) }
             }
         }
     }
@@ -54,9 +54,9 @@ fn status(here: &Here, json: bool) -> Result<u8, DoorError> {
     let Some(hello) = here.hello()? else {
         let holder = TownLock::holder(&here.town)?;
         if json {
-            return render::json(&json!({"running": false, "lock": holder}));
+            return print::json(&json!({"running": false, "lock": holder}));
         }
-        return render::line(&match holder {
+        return print::line(&match holder {
             None => "the daemon is not running: gt up".to_owned(),
             Some(holder) => format!("the daemon does not answer; {holder} has the town"),
         });
@@ -65,11 +65,11 @@ fn status(here: &Here, json: bool) -> Result<u8, DoorError> {
     if json {
         let own = json!({"running": true, "pid": hello.pid, "version": hello.version,
             "town": hello.town, "daemon": town.daemon});
-        return render::json(&own);
+        return print::json(&own);
     }
-    render::line(&format!("running as process {}, version {}", hello.pid, hello.version))?;
+    print::line(&format!("running as process {}, version {}", hello.pid, hello.version))?;
     for (key, value) in town.daemon.iter().filter_map(|daemon| daemon.as_object()).flatten() {
-        render::line(&format!("  {key}: {value}"))?;
+        print::line(&format!("  {key}: {value}"))?;
     }
     Ok(0)
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::adapters::git::cli::Git;
 use crate::cli::gt::here::Here;
-use crate::cli::render;
+use crate::cli::gt::print;
 use crate::cli::town::wiring;
 use crate::messages::door::DoorError;
 use crate::messages::door::Query;
@@ -46,15 +46,15 @@ impl Done {
         here.send(request)?;
         let running = here.is_up();
         if self.json {
-            return render::json(&json!({"head": head, "no_change": self.no_change,
+            return print::json(&json!({"head": head, "no_change": self.no_change,
                 "running": running}));
         }
-        render::line(&match &self.no_change {
+        print::line(&match &self.no_change {
             None => format!("handed in {head}: the town takes it from here, this session is over"),
             Some(_) => "closed without a change: this session is over".to_owned(),
         })?;
         if !running {
-            render::line("the town is not running: it runs at 'gt up'")?;
+            print::line("the town is not running: it runs at 'gt up'")?;
         }
         Ok(0)
     }

@@ -9,7 +9,7 @@ use crate::adapters::templates::Prime as Primer;
 use crate::adapters::templates::PrimeBead;
 use crate::adapters::templates::PrimeMail;
 use crate::cli::gt::here::Here;
-use crate::cli::render;
+use crate::cli::gt::print;
 use crate::messages::door::DoorError;
 use crate::messages::door::Query;
 use crate::messages::views::HookView;
@@ -38,23 +38,23 @@ impl Hook {
         let here = Here::find()?;
         let hook: HookView = here.ask(Query::Hook { actor: self.actor })?;
         if self.json {
-            return render::json(&hook);
+            return print::json(&hook);
         }
         match &hook.bead {
-            None => render::line(&format!("nothing is on the hook of {}", hook.actor))?,
-            Some(bead) => render::line(&format!("{} {}", bead.id, bead.title))?,
+            None => print::line(&format!("nothing is on the hook of {}", hook.actor))?,
+            Some(bead) => print::line(&format!("{} {}", bead.id, bead.title))?,
         };
         if let Some(branch) = &hook.branch {
-            render::line(&format!("  branch {branch}, {}", hook.phase))?;
+            print::line(&format!("  branch {branch}, {}", hook.phase))?;
         }
         if let Some(mr) = &hook.returned {
-            render::line(&format!("  came back as {}: gt mq status {}", mr.id, mr.id))?;
+            print::line(&format!("  came back as {}: gt mq status {}", mr.id, mr.id))?;
         }
         for nudge in &hook.nudges {
-            render::line(&format!("  hint: {nudge}"))?;
+            print::line(&format!("  hint: {nudge}"))?;
         }
         if hook.unread_mail > 0 {
-            render::line(&format!("  {} unread: gt mail inbox", hook.unread_mail))?;
+            print::line(&format!("  {} unread: gt mail inbox", hook.unread_mail))?;
         }
         Ok(0)
     }
@@ -102,9 +102,9 @@ impl Prime {
         let text = templates::prime(role, &facts)
             .map_err(|error| DoorError::new("internal", error.to_string()))?;
         if self.json {
-            return render::json(&serde_json::json!({"role": role, "facts": facts, "text": text}));
+            return print::json(&serde_json::json!({"role": role, "facts": facts, "text": text}));
         }
-        render::line(text.trim_end())
+        print::line(text.trim_end())
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::render;
+use crate::cli::gt::print;
 use crate::cli::town::install::install;
 use crate::messages::door::DoorError;
 
@@ -29,12 +29,12 @@ impl Install {
     pub(super) fn run(self) -> Result<u8, DoorError> {
         let made = install(&self.dir, self.name.as_deref())?;
         if self.json {
-            return render::json(&made);
+            return print::json(&made);
         }
         let verb = if made.existed { "is whole" } else { "is ready" };
-        render::line(&format!("town '{}' {verb} at {}", made.name, made.root))?;
+        print::line(&format!("town '{}' {verb} at {}", made.name, made.root))?;
         if !made.existed {
-            render::line(&format!(
+            print::line(&format!(
                 "next: cd {} && gt rig add NAME REPOSITORY && gt up",
                 made.root
             ))?;

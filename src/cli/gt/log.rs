@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::cli::gt::here::Here;
-use crate::cli::render;
+use crate::cli::gt::print;
 use crate::messages::door::DoorError;
 use crate::messages::door::Query;
 use crate::messages::views::ChangeView;
@@ -32,12 +32,12 @@ impl Log {
         let old = all.len().saturating_sub(self.lines);
         all.drain(..old);
         if self.json {
-            return render::json(&all);
+            return print::json(&all);
         }
         if all.is_empty() {
-            return render::line(&format!("nothing is recorded of {}", self.id));
+            return print::line(&format!("nothing is recorded of {}", self.id));
         }
         let rows = all.into_iter().map(|c| vec![c.at, c.actor, c.op, c.detail.to_string()]);
-        render::table(&["WHEN", "WHO", "WHAT", ""], rows.collect())
+        print::table(&["WHEN", "WHO", "WHAT", ""], rows.collect())
     }
 }

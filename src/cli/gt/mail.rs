@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use crate::cli::gt::here::Here;
-use crate::cli::render;
+use crate::cli::gt::print;
 use crate::messages::door::DoorError;
 use crate::messages::door::Query;
 use crate::messages::views::MailView;
@@ -109,14 +109,14 @@ impl Mail {
             Self::Inbox { address, all, unread, json } => {
                 let query = Query::Inbox { recipient: address, all, unread };
                 let mail: Vec<MailView> = here.ask(query)?;
-                if json { render::json(&mail) } else { inbox(&mail) }
+                if json { print::json(&mail) } else { inbox(&mail) }
             }
             Self::Read { id, json } => read(&here, BeadId(id), json),
             Self::Archive { ids } => {
                 let state = MailState::Archived;
                 let ops = ids.iter().map(|id| Op::MarkMail { id: BeadId(id.clone()), state });
                 here.write(&Db::hq(), ops.collect())?;
-                render::line(&format!("archived {}", ids.join(", ")))
+                print::line(&format!("archived {}", ids.join(", ")))
             }
         }
     }
@@ -143,21 +143,21 @@ fn send(here: &Here, letter: Letter, json: bool) -> Result<u8, DoorError> {
         _ => None,
     });
     if json {
-        return render::json(&json!({"id": id, "to": to}));
+        return print::json(&json!({"id": id, "to": to}));
     }
-    render::line(&format!("sent {} to {to}", id.map_or(String::new(), |id| id.to_string())))
+    print::line(&format!("sent {} to {to}", id.map_or(String::new(), |id| id.to_string())))
 }
 
 fn inbox(mail: &[MailView]) -> Result<u8, DoorError> {
     if mail.is_empty() {
-        return render::line("no mail");
+        return print::line("no mail");
     }
     let rows = mail.iter().map(|mail| {
         let mark = if mail.read { "" } else { "*" };
         let from = format!("{mark}{}", mail.from);
         vec![mail.id.to_string(), from, mail.subject.clone(), mail.timestamp.clone()]
     });
-    render::table(&["ID", "FROM", "SUBJECT", "SENT"], rows.collect())
+    print::table(&["ID", "FROM", "SUBJECT", "SENT"], rows.collect())
 }
 
 fn read(here: &Here, id: BeadId, json: bool) -> Result<u8, DoorError> {
@@ -166,11 +166,11 @@ fn read(here: &Here, id: BeadId, json: bool) -> Result<u8, DoorError> {
         here.write(&Db::hq(), vec![Op::MarkMail { id, state: MailState::Read }])?;
     }
     if json {
-        return render::json(&mail);
+        return print::json(&mail);
     }
     let MailView { from, to, subject, timestamp, body, .. } = &mail;
-    render::line(&format!("From: {from}\nTo: {to}\nSubject: {subject}\nSent: {timestamp}\n"))?;
-    render::line(body)
+    print::line(&format!("From: {from}\nTo: {to}\nSubject: {subject}\nSent: {timestamp}\n"))?;
+    print::line(body)
 }
 
 /// Leave somebody a hint.
@@ -191,6 +191,6 @@ impl Nudge {
         let here = Here::find()?;
         let op = Op::SendNudge { to: Name(self.to.clone()), text: self.message.join(" ") };
         here.write(&Db::hq(), vec![op])?;
-        render::line(&format!("nudged {}", self.to))
+        print::line(&format!("nudged {}", self.to))
     }
 }

@@ -17,6 +17,7 @@ pub mod mail;
 pub mod mq;
 pub mod place;
 pub mod polecat;
+pub mod print;
 pub mod proof;
 pub mod rig;
 pub mod running;

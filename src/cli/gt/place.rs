@@ -11,7 +11,7 @@ use crate::adapters::host;
 use crate::adapters::scripted::Agent;
 use crate::cli::gt::Gt;
 use crate::cli::gt::here::Here;
-use crate::cli::render;
+use crate::cli::gt::print;
 use crate::config::env::Env;
 use crate::messages::door::DoorError;
 
@@ -30,7 +30,7 @@ impl Where {
         let db = rig.as_ref().map_or("hq".to_owned(), ToString::to_string);
         let socket = here.town.socket_path();
         if self.json {
-            return render::json(&json!({
+            return print::json(&json!({
                 "root": here.town.root(), "rig": rig, "database": db, "actor": here.actor(),
                 "socket": socket, "running": here.is_up(),
             }));
@@ -44,7 +44,7 @@ impl Where {
             ("socket", socket.display().to_string()),
         ];
         for (what, value) in rows {
-            render::line(&format!("{what:<9} {value}"))?;
+            print::line(&format!("{what:<9} {value}"))?;
         }
         Ok(0)
     }
@@ -62,7 +62,7 @@ impl Completions {
     pub(super) fn run(self) -> Result<u8, DoorError> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Gt::command(), "gt", &mut script);
-        render::line(String::from_utf8_lossy(&script).trim_end())
+        print::line(String::from_utf8_lossy(&script).trim_end())
     }
 }
 
@@ -79,9 +79,9 @@ impl Version {
         let version = env!("CARGO_PKG_VERSION");
         if self.json {
             let protocol = crate::messages::door::PROTOCOL;
-            return render::json(&json!({"version": version, "protocol": protocol}));
+            return print::json(&json!({"version": version, "protocol": protocol}));
         }
-        render::line(&format!("gt {version}"))
+        print::line(&format!("gt {version}"))
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::adapters::sessions::Sessions;
 use crate::cli::gt::here::Here;
 use crate::cli::gt::status;
-use crate::cli::render;
+use crate::cli::gt::print;
 use crate::messages::door::Control;
 use crate::messages::door::DoorError;
 use crate::messages::door::Query;
@@ -60,7 +60,7 @@ impl Polecat {
             Self::Nuke { worker } => {
                 let (rig, name) = parse(&worker)?;
                 here.control::<Value>(Control::Nuke { rig, name })?;
-                render::line(&format!("{worker} is gone; its bead is open again"))
+                print::line(&format!("{worker} is gone; its bead is open again"))
             }
         }
     }
@@ -86,10 +86,10 @@ fn workers(here: &Here, rig: Option<RigName>) -> Result<Vec<AgentView>, DoorErro
 fn list(here: &Here, rig: Option<RigName>, json: bool) -> Result<u8, DoorError> {
     let all = workers(here, rig)?;
     if json {
-        return render::json(&all);
+        return print::json(&all);
     }
     if all.is_empty() {
-        return render::line("no workers yet: they come with the first 'gt sling'");
+        return print::line("no workers yet: they come with the first 'gt sling'");
     }
     let rows = all.iter().map(|agent| {
         let bead = agent.fields.hook_bead.as_ref().map_or(String::new(), ToString::to_string);
@@ -97,7 +97,7 @@ fn list(here: &Here, rig: Option<RigName>, json: bool) -> Result<u8, DoorError> 
         let branch = agent.branch.clone().unwrap_or_default();
         vec![format!("{rig}/{}", agent.name), agent.fields.agent_state.clone(), bead, branch]
     });
-    render::table(&["WORKER", "STATE", "BEAD", "BRANCH"], rows.collect())
+    print::table(&["WORKER", "STATE", "BEAD", "BRANCH"], rows.collect())
 }
 
 fn one(here: &Here, worker: &str, json: bool) -> Result<u8, DoorError> {
@@ -116,18 +116,18 @@ fn one(here: &Here, worker: &str, json: bool) -> Result<u8, DoorError> {
             .map_err(|error| DoorError::new("io", error.to_string()))?,
     };
     if json {
-        return render::json(&json!({"agent": agent, "merge_requests": mrs, "tail": tail}));
+        return print::json(&json!({"agent": agent, "merge_requests": mrs, "tail": tail}));
     }
-    render::line(&status::worker(agent))?;
+    print::line(&status::worker(agent))?;
     if let Some(branch) = &agent.branch {
-        render::line(&format!("  branch {branch}"))?;
+        print::line(&format!("  branch {branch}"))?;
     }
     for mr in &mrs {
-        render::line(&format!("  {} {} for {}", mr.id, mr.state, mr.bead))?;
+        print::line(&format!("  {} {} for {}", mr.id, mr.state, mr.bead))?;
     }
     if let Some(session) = &agent.fields.session {
-        render::line(&format!("  session {session}:"))?;
-        render::line(&tail)?;
+        print::line(&format!("  session {session}:"))?;
+        print::line(&tail)?;
     }
     Ok(0)
 }

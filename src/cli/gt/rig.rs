@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use crate::cli::gt::here::Here;
-use crate::cli::render;
+use crate::cli::gt::print;
 use crate::cli::town::lock::TownLock;
 use crate::cli::town::rig;
 use crate::cli::town::rig::AddedRig;
@@ -88,12 +88,12 @@ impl Rig {
                     .map_or(repository, |path| path.display().to_string());
                 let new = NewRig { name, url, prefix, target: None };
                 let added = with_branch(&here, &new.name, branch, || add(&here, &new))?;
-                if json { render::json(&added) } else { say_added(&added) }
+                if json { print::json(&added) } else { say_added(&added) }
             }
             Self::List { json } => list(&here, json),
             Self::Remove { name, json } => {
                 let removed = remove(&here, &RigName(name))?;
-                if json { render::json(&removed) } else { say_removed(&removed) }
+                if json { print::json(&removed) } else { say_removed(&removed) }
             }
         }
     }
@@ -144,15 +144,15 @@ fn remove(here: &Here, name: &RigName) -> Result<RemovedRig, DoorError> {
 fn say_added(added: &AddedRig) -> Result<u8, DoorError> {
     let AddedRig { name, prefix, target, git_url, .. } = added;
     let verb = if added.existed { "is there already" } else { "is added" };
-    render::line(&format!("rig {name} {verb}: {git_url}, branch {target}, beads {prefix}-..."))?;
+    print::line(&format!("rig {name} {verb}: {git_url}, branch {target}, beads {prefix}-..."))?;
     if added.landing == "remote" {
-        render::line(&format!("green work is pushed to '{target}' of {git_url}"))?;
+        print::line(&format!("green work is pushed to '{target}' of {git_url}"))?;
     }
     for notice in &added.notices {
-        render::line(&format!("note: {notice}"))?;
+        print::line(&format!("note: {notice}"))?;
     }
     if !added.has_gates {
-        render::line(&format!(
+        print::line(&format!(
             "nothing lands until its gates are known: gt config set rigs.{name}.gates.test.cmd \
              'COMMAND', or gt config set rigs.{name}.gates none"
         ))?;
@@ -161,15 +161,15 @@ fn say_added(added: &AddedRig) -> Result<u8, DoorError> {
 }
 
 fn say_removed(removed: &RemovedRig) -> Result<u8, DoorError> {
-    render::line(&format!("rig {} is off the list", removed.name))?;
+    print::line(&format!("rig {} is off the list", removed.name))?;
     match &removed.files {
-        None => render::line("its files are gone: all of their work is on the remote")?,
-        Some(to) => render::line(&format!(
+        None => print::line("its files are gone: all of their work is on the remote")?,
+        Some(to) => print::line(&format!(
             "its files have work that is nowhere else: they are at {}",
             to.display()
         ))?,
     }
-    render::line(&format!("its database stays at {}", removed.database.display()))?;
+    print::line(&format!("its database stays at {}", removed.database.display()))?;
     Ok(0)
 }
 
@@ -204,10 +204,10 @@ fn list(here: &Here, json: bool) -> Result<u8, DoorError> {
         .collect();
     let lines: Vec<RigLine> = lines.into_values().collect();
     if json {
-        return render::json(&lines);
+        return print::json(&lines);
     }
     if lines.is_empty() {
-        render::line("no rigs yet: gt rig add NAME REPOSITORY")?;
+        print::line("no rigs yet: gt rig add NAME REPOSITORY")?;
         return Ok(0);
     }
     let rows = lines.iter().map(|line| {
@@ -219,5 +219,5 @@ fn list(here: &Here, json: bool) -> Result<u8, DoorError> {
         let target = format!("{} ({})", line.target, line.landing);
         vec![line.name.to_string(), line.prefix.clone(), target, gates, line.git_url.clone()]
     });
-    render::table(&["RIG", "PREFIX", "TARGET", "GATES", "REPOSITORY"], rows.collect())
+    print::table(&["RIG", "PREFIX", "TARGET", "GATES", "REPOSITORY"], rows.collect())
 }

@@ -11,7 +11,7 @@ use crate::adapters::files;
 use crate::adapters::host::tree::ProcessId;
 use crate::cli::gt::here::Here;
 use crate::cli::gt::status;
-use crate::cli::render;
+use crate::cli::gt::print;
 use crate::cli::town::lock::TownLock;
 use crate::config::env;
 use crate::messages::door::Control;
@@ -41,15 +41,15 @@ impl Up {
         let here = Here::find()?;
         if let Some(hello) = here.hello()? {
             if self.json {
-                return render::json(&json!({"started": false, "pid": hello.pid}));
+                return print::json(&json!({"started": false, "pid": hello.pid}));
             }
-            return render::line(&format!("the town is up already (process {})", hello.pid));
+            return print::line(&format!("the town is up already (process {})", hello.pid));
         }
         let hello = start(&here)?;
         if self.json {
-            return render::json(&json!({"started": true, "pid": hello.pid}));
+            return print::json(&json!({"started": true, "pid": hello.pid}));
         }
-        render::line(&format!("the town is up (process {})", hello.pid))?;
+        print::line(&format!("the town is up (process {})", hello.pid))?;
         status::show(&here.ask(Query::Status)?)
     }
 }
@@ -121,8 +121,8 @@ impl Down {
                 ));
             }
             return match self.json {
-                true => render::json(&json!({"stopped": false})),
-                false => render::line("the town is not running"),
+                true => print::json(&json!({"stopped": false})),
+                false => print::line("the town is not running"),
             };
         };
         let daemon = ProcessId::of(i32::try_from(hello.pid).unwrap_or(0));
@@ -138,8 +138,8 @@ impl Down {
             return Err(with_log(DoorError::new("unavailable", text), &here));
         }
         match self.json {
-            true => render::json(&json!({"stopped": true, "pid": hello.pid})),
-            false => render::line("the town is down; what was assigned stays assigned"),
+            true => print::json(&json!({"stopped": true, "pid": hello.pid})),
+            false => print::line("the town is down; what was assigned stays assigned"),
         }
     }
 }

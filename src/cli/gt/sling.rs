@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::cli::gt::here::Here;
-use crate::cli::render;
+use crate::cli::gt::print;
 use crate::messages::door::DoorError;
 use crate::messages::door::Query;
 use crate::messages::views::IssueView;
@@ -111,7 +111,7 @@ impl Sling {
             dry_run: self.dry_run,
             blocked,
         };
-        if self.json { render::json(&slung) } else { say(&here, &slung) }
+        if self.json { print::json(&slung) } else { say(&here, &slung) }
     }
 }
 
@@ -125,24 +125,24 @@ fn say(here: &Here, slung: &Slung) -> Result<u8, DoorError> {
     if !slung.ordered.is_empty() {
         let convoy = slung.convoy.as_ref().map_or(String::new(), |id| format!(", convoy {id}"));
         let (beads, agent) = (ids(&slung.ordered), &slung.agent);
-        render::line(&format!("{verb} to {to}: {beads} (agent {agent}{convoy})"))?;
+        print::line(&format!("{verb} to {to}: {beads} (agent {agent}{convoy})"))?;
     }
     if !slung.known.is_empty() && !slung.dry_run {
-        render::line(&format!("slung before: {}", ids(&slung.known)))?;
+        print::line(&format!("slung before: {}", ids(&slung.known)))?;
     }
     if !slung.blocked.is_empty() {
-        render::line(&format!("wait for other beads first: {}", ids(&slung.blocked)))?;
+        print::line(&format!("wait for other beads first: {}", ids(&slung.blocked)))?;
     }
     let queue = here.settings.queue_settings(&slung.rig, "");
     if queue.gates.is_empty() && !queue.gates_none {
-        render::line(&format!(
+        print::line(&format!(
             "note: rig {0} has no gates, so nothing will land: gt config set \
              rigs.{0}.gates.test.cmd 'COMMAND'",
             slung.rig
         ))?;
     }
     if !slung.running {
-        render::line("the town is not running: it runs at 'gt up'")?;
+        print::line("the town is not running: it runs at 'gt up'")?;
     }
     Ok(0)
 }
@@ -257,10 +257,10 @@ fn release(beads: &[String], reason: &str) -> Result<u8, DoorError> {
         let db = here.db_of(&bead)?;
         let op = Op::Release { bead: bead.clone(), reason: reason.to_owned() };
         here.write(&db, vec![op])?;
-        render::line(&format!("{bead} is free"))?;
+        print::line(&format!("{bead} is free"))?;
     }
     if !here.is_up() {
-        render::line("the town is not running: a session of it ends at 'gt up'")?;
+        print::line("the town is not running: a session of it ends at 'gt up'")?;
     }
     Ok(0)
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::cli::gt::here::Here;
-use crate::cli::render;
+use crate::cli::gt::print;
 use crate::config::env;
 use crate::gateway::client;
 use crate::messages::door::DoorError;
@@ -33,7 +33,7 @@ impl Status {
         }
         let town: StatusView = here.ask(Query::Status)?;
         if self.json {
-            return render::json(&town);
+            return print::json(&town);
         }
         show(&town)
     }
@@ -53,7 +53,7 @@ fn watch(here: &Here) -> Result<u8, DoorError> {
     let screen = env::is_terminal();
     let draw = || -> Result<(), DoorError> {
         if screen {
-            render::clear()?;
+            print::clear()?;
         }
         show(&here.ask(Query::Status)?).map(|_| ())
     };
@@ -62,37 +62,37 @@ fn watch(here: &Here) -> Result<u8, DoorError> {
         let event = event.map_err(|error| lost(&error))?;
         match screen {
             true => draw()?,
-            false => drop(render::line(&event)?),
+            false => drop(print::line(&event)?),
         }
     }
-    render::line("the daemon has ended")
+    print::line("the daemon has ended")
 }
 
 /// Prints the town for a person.
 pub(super) fn show(town: &StatusView) -> Result<u8, DoorError> {
     let running = if town.daemon.is_some() { "running" } else { "not running: gt up" };
-    render::line(&format!("town {} ({running})", town.town.as_deref().unwrap_or("-")))?;
+    print::line(&format!("town {} ({running})", town.town.as_deref().unwrap_or("-")))?;
     for rig in &town.rigs {
         show_rig(rig)?;
     }
     if town.rigs.is_empty() {
-        render::line("no rigs yet: gt rig add NAME REPOSITORY")?;
+        print::line("no rigs yet: gt rig add NAME REPOSITORY")?;
     }
     for escalation in &town.escalations {
         let text = format!("! {}: {} ({})", escalation.subject, escalation.condition, escalation.id);
-        render::line(&text)?;
+        print::line(&text)?;
     }
     let mail = match town.unread_mail {
         0 => String::new(),
         n => format!(", {n} unread: gt mail inbox"),
     };
-    render::line(&format!("{} open convoys{mail}", town.convoys))
+    print::line(&format!("{} open convoys{mail}", town.convoys))
 }
 
 fn show_rig(rig: &RigStatus) -> Result<(), DoorError> {
     let b = &rig.beads;
-    render::line("")?;
-    render::line(&format!(
+    print::line("")?;
+    print::line(&format!(
         "{} ({}-): {} ready, {} in progress, {} blocked, {} closed of {}; {} slung and waiting",
         rig.name,
         rig.prefix,
@@ -106,12 +106,12 @@ fn show_rig(rig: &RigStatus) -> Result<(), DoorError> {
     let q = &rig.queue;
     let run = q.run.as_ref().map_or(String::new(), |run| format!(", run {run}"));
     let held = if q.held > 0 { format!(", {} held", q.held) } else { String::new() };
-    render::line(&format!("  queue    {}, {} waiting{held}{run}", q.step, q.queued))?;
+    print::line(&format!("  queue    {}, {} waiting{held}{run}", q.step, q.queued))?;
     if let Some(why) = &q.parked {
-        render::line(&format!("  ! the queue waits for you: {why}"))?;
+        print::line(&format!("  ! the queue waits for you: {why}"))?;
     }
     for agent in rig.agents.iter().filter(|agent| agent.fields.role_type == Role::Polecat) {
-        render::line(&format!("  {}", worker(agent)))?;
+        print::line(&format!("  {}", worker(agent)))?;
     }
     Ok(())
 }
