@@ -38,7 +38,7 @@ impl Daemon {
     pub(super) fn run(self) -> Result<u8, DoorError> {
         let here = Here::find()?;
         match self {
-            Self::Run => boot::run_daemon(here.town.root()),
+            Self::Run => boot::run_daemon(here.town.root()).map(|()| 0).map_err(DoorError::from),
             Self::Status { json } => status(&here, json),
             Self::Logs { lines } => {
                 let path = here.town.daemon().join("daemon.log");

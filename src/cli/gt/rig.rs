@@ -168,7 +168,7 @@ fn say_removed(removed: &RemovedRig) -> Result<u8, DoorError> {
             "its files have work that is nowhere else: they are at {}",
             to.display()
         ))?,
-    }
+    };
     print::line(&format!("its database stays at {}", removed.database.display()))?;
     Ok(0)
 }
