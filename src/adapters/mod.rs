@@ -5,6 +5,7 @@
 
 pub mod agent_env;
 pub mod clock;
+pub mod detach;
 pub mod files;
 pub mod gates;
 pub mod git;

@@ -1,5 +1,7 @@
 //! The command line.
 
+pub mod boot;
+pub mod gt;
 pub mod town;
 
 pub mod boot;
