@@ -3,5 +3,3 @@
 pub mod boot;
 pub mod gt;
 pub mod town;
-
-pub mod boot;

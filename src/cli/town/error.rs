@@ -83,9 +83,6 @@ pub enum TownError {
         /// What the system says.
         source: io::Error,
     },
-    /// A lane of the running town did not commit.
-    #[error("{0}")]
-    Lane(String),
 }
 
 impl TownError {
@@ -111,7 +108,6 @@ impl TownError {
             Self::Group(_) | Self::Lane(_) => "store",
             Self::Refused(refused) => refused.code(),
             Self::Io { .. } => "io",
-            Self::Lane(_) => "unavailable",
         }
     }
 }
