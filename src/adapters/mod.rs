@@ -16,6 +16,7 @@ pub mod scripted;
 pub mod sessions;
 pub mod templates;
 pub mod token;
+pub mod tool;
 pub mod world;
 
 /// Where reached failpoints leave their markers (`GT_FAILPOINTS`); `None` reaches none.
