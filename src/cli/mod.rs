@@ -8,6 +8,7 @@ pub mod books;
 pub mod boot;
 pub mod call;
 pub mod context;
+pub mod demo;
 pub mod error;
 pub mod gt;
 pub mod render;
