@@ -133,9 +133,8 @@ impl Registry {
     }
 
     fn routes_text(&self) -> String {
-        let line = |route: &Route| {
-            serde_json::to_string(route).expect("a route is plain text") + "\n"
-        };
+        let line =
+            |route: &Route| serde_json::to_string(route).expect("a route is plain text") + "\n";
         self.routes().iter().map(line).collect()
     }
 
@@ -184,9 +183,8 @@ impl Registry {
     /// The database that a bead lives in: the longest prefix wins.
     #[must_use]
     pub fn database(&self, id: &BeadId) -> Option<Db> {
-        let owns = |prefix: &str| {
-            id.0.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('-'))
-        };
+        let owns =
+            |prefix: &str| id.0.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('-'));
         let rigs = self.rigs.iter().filter(|(_, rig)| owns(&rig.beads.prefix));
         let best = rigs.max_by_key(|(_, rig)| rig.beads.prefix.len());
         match best {
@@ -232,7 +230,9 @@ impl Registry {
             let why = if other == prefix {
                 format!("it is the prefix of {owner}")
             } else if let Some(rest) = prefix.strip_prefix(&format!("{other}-")) {
-                format!("ids of {owner} begin with '{other}-' too, and '{other}-{rest}-x' could be either's")
+                format!(
+                    "ids of {owner} begin with '{other}-' too, and '{other}-{rest}-x' could be either's"
+                )
             } else if let Some(rest) = other.strip_prefix(&format!("{prefix}-")) {
                 format!("{owner} has '{other}', and '{prefix}-{rest}-x' could be either's")
             } else {

@@ -47,6 +47,7 @@ fn meant_for(op: &Op) -> For {
         | Op::SessionStarted { .. }
         | Op::SessionEnded { .. }
         | Op::Submit { .. }
+        | Op::Withdraw { .. }
         | Op::Enqueue { .. }
         | Op::Cleared { .. }
         | Op::BeginCycle { .. }
