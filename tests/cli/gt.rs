@@ -9,6 +9,9 @@ use std::process::Command;
 
 use clap::CommandFactory;
 use gastown::adapters::templates;
+use gastown::adapters::templates::Prime;
+use gastown::adapters::templates::PrimeBead;
+use gastown::adapters::templates::PrimeMail;
 use gastown::cli::gt::Gt;
 use gastown::model::ids::Identity;
 use gastown::model::ids::Role;
@@ -137,7 +140,35 @@ fn tree(root: &Path) -> Vec<String> {
 #[test]
 fn install_makes_the_seeds_tree() {
     let desk = Desk::town();
-    insta::assert_snapshot!(tree(&desk.path("town")).join("\n"), @"");
+    insta::assert_snapshot!(tree(&desk.path("town")).join("\n"), @"
+    .beads/
+    .beads/metadata.json
+    .beads/routes.jsonl
+    .dolt-data/
+    .dolt-data/hq/
+    .dolt-data/hq/hq.db
+    CLAUDE.md
+    config/
+    config/messaging.json
+    daemon/
+    daemon/daemon.lock
+    daemon/key
+    daemon/sessions/
+    deacon/
+    deacon/dogs/
+    deacon/dogs/reaper/
+    logs/
+    logs/agents/
+    logs/gates/
+    mayor/
+    mayor/accounts.json
+    mayor/daemon.json
+    mayor/rigs.json
+    mayor/town.json
+    settings/
+    settings/config.json
+    settings/escalation.json
+    ");
     assert_eq!(desk.read("town/.beads/routes.jsonl"), "{\"prefix\":\"hq-\",\"path\":\".\"}\n");
     let metadata: Value = serde_json::from_str(&desk.read("town/.beads/metadata.json")).unwrap();
     assert_eq!(metadata["dolt_mode"], "embedded");
@@ -187,7 +218,27 @@ fn a_rig_of_a_bare_remote_lands_by_push() {
     assert_eq!((&added["landing"], &added["target"]), (&"remote".into(), &"main".into()));
     assert_eq!(added["prefix"], "we");
     assert_eq!(added["has_gates"], false);
-    insta::assert_snapshot!(tree(&desk.path("town/web")).join("\n"), @"");
+    insta::assert_snapshot!(tree(&desk.path("town/web")).join("\n"), @"
+    .beads/
+    .beads/redirect
+    config.json
+    crew/
+    mayor/
+    mayor/rig/
+    mayor/rig/.beads/
+    mayor/rig/.beads/metadata.json
+    mayor/rig/.git/
+    mayor/rig/README.md
+    polecats/
+    refinery/
+    refinery/rig/
+    refinery/rig/.beads/
+    refinery/rig/.beads/redirect
+    refinery/rig/.git
+    refinery/rig/README.md
+    refinery/runs/
+    witness/
+    ");
     assert_eq!(
         desk.read("town/.beads/routes.jsonl"),
         "{\"prefix\":\"hq-\",\"path\":\".\"}\n{\"prefix\":\"we-\",\"path\":\"web/mayor/rig\"}\n"
@@ -353,7 +404,10 @@ fn mail_and_nudges_arrive() {
     assert!(error.contains("mayor"), "{error}");
     desk.gt("town", &["nudge", "mayor", "look", "up"]).ok();
     let hook = desk.json("town", &["hook", "mayor", "--json"]);
-    assert_eq!((&hook["bead"], &hook["nudges"]), (&Value::Null, &serde_json::json!(["look up"])));
+    assert_eq!(
+        (&hook["bead"], &hook["nudges"]),
+        (&Value::Null, &serde_json::json!(["overseer: look up"]))
+    );
 }
 
 #[test]
@@ -404,9 +458,24 @@ fn words(span: &str) -> Vec<String> {
 #[test]
 fn every_command_in_every_template_exists() {
     let mut seen = 0;
-    let texts = Role::ALL.iter().map(|role| templates::role(*role));
-    for text in texts.chain([templates::CLAUDE_MD]) {
-        for command in commands_of(text) {
+    let mail = PrimeMail { id: "hq-1".into(), sender: "mayor".into(), subject: "x".into() };
+    let bead = PrimeBead { id: "we-1a2".into(), ..PrimeBead::default() };
+    let facts = Prime {
+        actor: "web/polecats/alpha".into(),
+        rig: Some("web".into()),
+        bead: Some(bead),
+        branch: Some("polecat/alpha-1".into()),
+        attempt: Some("red".into()),
+        mail: vec![mail],
+    };
+    let idle = Prime { bead: None, ..facts.clone() };
+    let primer = |role: &Role| {
+        let both = [&facts, &idle].map(|facts| templates::prime(*role, facts).unwrap());
+        both.join("\n")
+    };
+    let texts = Role::ALL.iter().map(primer).chain([templates::CLAUDE_MD.to_owned()]);
+    for text in texts {
+        for command in commands_of(&text) {
             let parsed = Gt::command().try_get_matches_from(&command);
             assert!(parsed.is_ok(), "{command:?}: {}", parsed.unwrap_err());
             seen += 1;
