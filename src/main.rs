@@ -1,12 +1,17 @@
-//! The executable: `gt`, and `bd` where it is called by that name.
+//! The executable `gt`, which is `bd` when it is called by that name.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let called = std::env::args_os().next().unwrap_or_default();
-    if Path::new(&called).file_stem().is_some_and(|name| name == "bd") {
-        return gastown::cli::run_bd(std::env::args_os());
+    let mut args = std::env::args_os();
+    let name = args.next();
+    let is_bd =
+        name.as_deref().and_then(|name| Path::new(name).file_stem()) == Some(OsStr::new("bd"));
+    if is_bd {
+        gastown::cli::run_bd(std::env::args_os())
+    } else {
+        gastown::cli::run_gt(std::env::args_os())
     }
-    gastown::cli::run_gt(std::env::args_os())
 }
