@@ -5,6 +5,7 @@
 
 pub mod agent_env;
 pub mod clock;
+pub mod detach;
 pub mod files;
 pub mod gates;
 pub mod git;
@@ -15,6 +16,7 @@ pub mod scripted;
 pub mod sessions;
 pub mod templates;
 pub mod token;
+pub mod tool;
 pub mod world;
 
 /// Where reached failpoints leave their markers (`GT_FAILPOINTS`); `None` reaches none.

@@ -6,11 +6,14 @@
 
 pub mod bd;
 pub mod books;
+pub mod boot;
 pub mod call;
 pub mod context;
 pub mod error;
 pub mod finish;
+pub mod gt;
 pub mod render;
 pub mod town;
 
 pub use bd::run_bd;
+pub use gt::run_gt;

@@ -11,7 +11,6 @@ use crate::adapters::files;
 use crate::adapters::layout::Town;
 use crate::config::ConfigError;
 use crate::config::town;
-use crate::model::ids::BeadId;
 use crate::model::ids::Db;
 use crate::model::ids::RigName;
 
@@ -133,8 +132,9 @@ impl Registry {
     }
 
     fn routes_text(&self) -> String {
-        let line =
-            |route: &Route| serde_json::to_string(route).expect("a route is plain text") + "\n";
+        let line = |route: &Route| {
+            serde_json::to_string(route).expect("a route is plain text") + "\n"
+        };
         self.routes().iter().map(line).collect()
     }
 
@@ -180,17 +180,11 @@ impl Registry {
         })
     }
 
-    /// The database that a bead lives in: the longest prefix wins.
+    /// Every database with the prefix of its ids, without dash; the town's own first.
     #[must_use]
-    pub fn database(&self, id: &BeadId) -> Option<Db> {
-        let owns =
-            |prefix: &str| id.0.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('-'));
-        let rigs = self.rigs.iter().filter(|(_, rig)| owns(&rig.beads.prefix));
-        let best = rigs.max_by_key(|(_, rig)| rig.beads.prefix.len());
-        match best {
-            Some((name, _)) => Some(Db::from(name)),
-            None => owns(HQ_PREFIX).then(Db::hq),
-        }
+    pub fn databases(&self) -> Vec<(Db, String)> {
+        let rigs = self.rigs.iter().map(|(name, rig)| (Db::from(name), rig.beads.prefix.clone()));
+        std::iter::once((Db::hq(), HQ_PREFIX.to_owned())).chain(rigs).collect()
     }
 
     /// A prefix for a new rig: the first letters of its name's parts, or more of the name.
@@ -230,9 +224,7 @@ impl Registry {
             let why = if other == prefix {
                 format!("it is the prefix of {owner}")
             } else if let Some(rest) = prefix.strip_prefix(&format!("{other}-")) {
-                format!(
-                    "ids of {owner} begin with '{other}-' too, and '{other}-{rest}-x' could be either's"
-                )
+                format!("ids of {owner} begin with '{other}-' too, and '{other}-{rest}-x' could be either's")
             } else if let Some(rest) = other.strip_prefix(&format!("{prefix}-")) {
                 format!("{owner} has '{other}', and '{prefix}-{rest}-x' could be either's")
             } else {
@@ -251,7 +243,6 @@ mod tests {
     use super::Registry;
     use super::RigBeads;
     use super::RigEntry;
-    use crate::model::ids::Db;
 
     fn registry(rigs: &[(&str, &str)]) -> Registry {
         let entry = |prefix: &str| RigEntry {
@@ -296,16 +287,6 @@ mod tests {
         'a-' cannot be a prefix: use 1 to 16 of a-z, 0-9 and '-', a letter first
         '' cannot be a prefix: use 1 to 16 of a-z, 0-9 and '-', a letter first
         ");
-    }
-
-    #[test]
-    fn the_longest_prefix_owns_an_id() {
-        let town = registry(&[("gastown", "gt"), ("web", "web-ui")]);
-        let at = |id: &str| town.database(&id.into());
-        assert_eq!(at("gt-abc.1"), Some(Db::from("gastown")));
-        assert_eq!(at("web-ui-abc"), Some(Db::from("web")));
-        assert_eq!(at("hq-mayor"), Some(Db::hq()));
-        assert_eq!(at("gtx-abc"), None);
     }
 
     #[test]

@@ -69,6 +69,9 @@ pub enum TownError {
     /// The ledger's writer.
     #[error(transparent)]
     Group(#[from] GroupError),
+    /// The running town's lane.
+    #[error("{0}")]
+    Lane(String),
     /// A rule of the ledger.
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -102,7 +105,7 @@ impl TownError {
             Self::Config(_) => "config",
             Self::Setup(_) => "rig_setup",
             Self::Store(error) => error.code(),
-            Self::Group(_) => "store",
+            Self::Group(_) | Self::Lane(_) => "store",
             Self::Refused(refused) => refused.code(),
             Self::Io { .. } => "io",
         }

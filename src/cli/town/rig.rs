@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
+use serde::Deserialize;
 use serde::Serialize;
 
 use crate::adapters::clock;
 use crate::adapters::files;
-use crate::adapters::git::Landing;
 use crate::adapters::layout::Town;
 use crate::adapters::rig_setup::Notice;
 use crate::adapters::rig_setup::Removed;
@@ -50,7 +50,7 @@ pub struct NewRig {
 }
 
 /// A rig that is on the list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddedRig {
     /// Its name.
     pub name: RigName,
@@ -61,7 +61,7 @@ pub struct AddedRig {
     /// The branch that work lands on.
     pub target: String,
     /// `remote` or `canonical`.
-    pub landing: &'static str,
+    pub landing: String,
     /// What the person should know: how to get what lands, what is unusual.
     pub notices: Vec<String>,
     /// Whether gates are configured, or said to be none.
@@ -71,7 +71,7 @@ pub struct AddedRig {
 }
 
 /// What became of a rig's files.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemovedRig {
     /// Its name.
     pub name: RigName,
@@ -129,7 +129,7 @@ pub fn add(town: &Town, vault: &impl Vault, new: &NewRig) -> Result<AddedRig, To
         git_url: url,
         prefix,
         target,
-        landing: wiring::landing_word(made.landing),
+        landing: wiring::landing_word(made.landing).to_owned(),
         notices: made.notices.iter().map(notice).collect(),
         has_gates: settings.rigs.get(new.name.as_str()).is_some_and(|own| !own.gates.is_unset()),
         existed,
@@ -261,18 +261,6 @@ fn notice(notice: &Notice) -> String {
         Notice::LandsHere { reason, pull } => format!(
             "the remote's branch cannot be pushed to ({reason}): work lands on the town's own \
              clone; get it with '{pull}'"
-        ),
-    }
-}
-
-/// How a rig's work gets to the person, in one line.
-#[must_use]
-pub fn how_it_lands(town: &Town, name: &RigName, landing: Landing, target: &str) -> String {
-    match landing {
-        Landing::Remote => format!("green work is pushed to '{target}' of the remote"),
-        Landing::Canonical => format!(
-            "green work lands on '{target}' of {0}: 'git pull {0} {target}' brings it to you",
-            town.canonical(name).display()
         ),
     }
 }
