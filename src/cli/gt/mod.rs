@@ -142,8 +142,7 @@ impl Gt {
     /// # Errors
     /// [`DoorError`] with a stable code and, where there is one, a hint.
     pub fn run(self) -> Result<u8, DoorError> {
-        let at =
-            Wanted { town: self.town, directory: self.directory, rig: None, actor: None };
+        let at = Wanted { town: self.town, directory: self.directory, rig: None, actor: None };
         match self.command {
             Command::Install(args) => args.run(&at),
             Command::Rig(args) => args.run(&at),
