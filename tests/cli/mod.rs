@@ -1,3 +1,5 @@
 //! The commands, as a person or an agent calls them.
 
+mod desk;
 mod gt;
+mod running;
