@@ -1,3 +1,4 @@
 //! The commands, as a person or an agent calls them.
 
+mod bd;
 mod gt;
