@@ -44,9 +44,9 @@ fn more_beads_than_workers() {
     ~ place_orders
     > wake
       commit register_agent who={Polecat=[shop, furiosa]}
-      commit assign
+      commit assign agent=sh-shop-polecat-furiosa bead=sh-1 branch=polecat/furiosa-T0
       commit register_agent who={Polecat=[shop, nux]}
-      commit assign
+      commit assign agent=sh-shop-polecat-nux bead=sh-2 branch=polecat/nux-T0
       = furiosa preparing#0
       = nux preparing#0
     > wake
@@ -77,16 +77,16 @@ fn urgent_ones_first_and_blocked_or_deferred_ones_later() {
     ~ place_orders
     > wake
       commit register_agent who={Polecat=[shop, furiosa]}
-      commit assign
+      commit assign agent=sh-shop-polecat-furiosa bead=sh-4 branch=polecat/furiosa-T0
       commit register_agent who={Polecat=[shop, nux]}
-      commit assign
+      commit assign agent=sh-shop-polecat-nux bead=sh-2 branch=polecat/nux-T0
       wake in 60000
       = furiosa preparing#0
       = nux preparing#0
     ~ 60000 ms
     > wake
       commit register_agent who={Polecat=[shop, slit]}
-      commit assign
+      commit assign agent=sh-shop-polecat-slit bead=sh-3 branch=polecat/slit-1767225660000
       = furiosa preparing#0
       = nux preparing#0
       = slit preparing#0
@@ -104,7 +104,7 @@ fn a_wanted_worker_is_waited_for() {
     ~ register_agent
     ~ place_orders
     > wake
-      commit assign
+      commit assign agent=sh-shop-polecat-nux bead=sh-1 branch=polecat/nux-T0
       = nux preparing#0
     ~ place_orders
     > wake
@@ -123,7 +123,7 @@ fn a_wanted_worker_that_is_not_there_is_made_while_there_is_room() {
     ~ place_orders
     > wake
       commit register_agent who={Polecat=[shop, ripley]}
-      commit assign
+      commit assign agent=sh-shop-polecat-ripley bead=sh-1 branch=polecat/ripley-T0
       = ripley preparing#0
     ");
 }

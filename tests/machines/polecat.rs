@@ -127,7 +127,7 @@ fn from_assignment_to_idle() {
       commit enqueue incarnation=1
       = nux ending#1
     > wake
-      do stop grace_ms=3000 session=shop-nux-1
+      do stop session=shop-nux-1
       wake in 900000
       = nux ending#1
     > stop shop-nux-1: stopping
@@ -224,7 +224,7 @@ fn orders_for_this_incarnation_ask_the_world_again() {
       do watch session=shop-nux-1
       = nux working#1
     > told restart incarnation=1
-      do stop grace_ms=3000 session=shop-nux-1
+      do stop session=shop-nux-1
       do watch session=shop-nux-1
       wake in 900000
       = nux working#1
@@ -284,7 +284,7 @@ fn a_stop_for_want_of_progress_counts() {
     let script = vec![restart(1), exited("shop-nux-1", Exit::Stopped)];
     insta::assert_snapshot!(check_working(script), @r"
     > told restart incarnation=1
-      do stop grace_ms=3000 session=shop-nux-1
+      do stop session=shop-nux-1
       do watch session=shop-nux-1
       wake in 900000
       = nux working#1
@@ -422,7 +422,7 @@ fn a_released_bead_ends_the_session_and_rescues_the_worktree() {
     insta::assert_snapshot!(check_working(script), @r"
     ~ release
     > wake
-      do stop grace_ms=3000 session=shop-nux-1
+      do stop session=shop-nux-1
       wake in 900000
       = nux ending#1
     > watch shop-nux-1: exited exit=stopped
