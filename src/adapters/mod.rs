@@ -5,14 +5,18 @@
 
 pub mod agent_env;
 pub mod clock;
+pub mod detach;
 pub mod files;
 pub mod gates;
 pub mod git;
 pub mod host;
 pub mod layout;
 pub mod rig_setup;
+pub mod scripted;
 pub mod sessions;
+pub mod templates;
 pub mod token;
+pub mod tool;
 pub mod world;
 
 /// Where reached failpoints leave their markers (`GT_FAILPOINTS`); `None` reaches none.

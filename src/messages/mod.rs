@@ -11,6 +11,7 @@ pub mod door;
 mod mayor;
 mod polecat;
 mod refinery;
+pub mod views;
 mod witness;
 
 pub use address::Address;

@@ -1,0 +1,274 @@
+//! What only a running town can do: stop, reload, add and remove rigs, crews and workers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use serde_json::json;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+
+use crate::actors::effects::Stores;
+use crate::actors::parts::Parts;
+use crate::actors::store::Submit;
+use crate::adapters::layout::Town;
+use crate::adapters::token;
+use crate::adapters::world::RealWorld;
+use crate::cli::town::crew;
+use crate::cli::town::error::TownError;
+use crate::cli::town::rig;
+use crate::cli::town::rig::NewRig;
+use crate::cli::town::vault::Vault;
+use crate::config::registry::Registry;
+use crate::gateway::books::Doorman;
+use crate::gateway::books::Live;
+use crate::machines::Input;
+use crate::messages::Address;
+use crate::messages::Message;
+use crate::messages::WitnessMessage;
+use crate::messages::door::Control;
+use crate::messages::door::DoorError;
+use crate::model::agent::AgentState;
+use crate::model::ids::BeadId;
+use crate::model::ids::Db;
+use crate::model::ids::Identity;
+use crate::model::ids::RigName;
+use crate::model::ids::SessionId;
+use crate::model::ops::Fact;
+use crate::model::ops::Facts;
+use crate::model::ops::Op;
+use crate::model::rows::Agent;
+use crate::model::tx::Tx;
+use crate::model::tx::TxError;
+use crate::model::tx::TxExt;
+use crate::store::port::HeldLedger;
+use crate::store::port::Port;
+use crate::store::writer::Submission;
+
+/// Seconds that a nuke waits for the worker to come to rest.
+const NUKE_S: u64 = 60;
+
+/// What needs the arbiter.
+pub(super) enum Order {
+    /// Take the town down.
+    Stop {
+        /// Whether sessions are ended.
+        sessions: bool,
+    },
+    /// Read the settings again.
+    Reload {
+        /// How many rigs there are now.
+        done: oneshot::Sender<Result<usize, TownError>>,
+    },
+}
+
+/// The running town's parts, for whoever answers calls on blocking threads.
+#[derive(Clone)]
+pub(super) struct Keeper {
+    pub(super) town: Town,
+    pub(super) held: Arc<HeldLedger>,
+    pub(super) stores: Stores,
+    pub(super) world: RealWorld,
+    pub(super) parts: Parts,
+    pub(super) orders: mpsc::UnboundedSender<Order>,
+    pub(super) runtime: Handle,
+}
+
+/// A new rig's database has no lane yet; what has one is written through it.
+impl Vault for Keeper {
+    fn has(&self, db: &Db) -> Result<bool, TownError> {
+        Ok(self.held.ledger().databases()?.contains(db))
+    }
+
+    fn create(&self, db: &Db) -> Result<(), TownError> {
+        Ok(self.held.ledger().create_db(db)?)
+    }
+
+    fn write(&self, db: &Db, actor: &str, ops: Vec<Op>) -> Result<Facts, TownError> {
+        let actor = actor.to_owned();
+        if let Some(store) = self.stores.get(db) {
+            let answer = self.runtime.block_on(store.send(Submit { actor, ops }));
+            return match answer {
+                Ok(Ok(facts)) => Ok(facts),
+                Ok(Err(crate::actors::store::SubmitError::Refused(why))) => Err(why.into()),
+                Ok(Err(error)) => Err(TownError::Lane(error.to_string())),
+                Err(error) => Err(TownError::Lane(error.to_string())),
+            };
+        }
+        let group = [Submission { actor, ops }];
+        let answers = self.held.commit(db, &group, self.parts.clock.now_ms())?;
+        let answer = answers.into_iter().next().unwrap_or_else(|| Ok(Facts::new()));
+        Ok(answer?)
+    }
+
+    fn read<T>(
+        &self,
+        db: &Db,
+        body: impl FnOnce(&mut dyn Tx) -> Result<T, TxError>,
+    ) -> Result<T, TownError> {
+        let answer = self.held.ledger().read(db, body)?;
+        Ok(answer.map_err(crate::model::ops::Refused::from)?)
+    }
+}
+
+/// Knows secrets by the town's key.
+pub(super) struct KeyDoorman {
+    key: [u8; 32],
+}
+
+impl KeyDoorman {
+    pub(super) fn new(town: &Town) -> Result<Self, TownError> {
+        let path = town.key();
+        Ok(Self { key: token::town_key(&path).map_err(TownError::io(&path))? })
+    }
+}
+
+impl Doorman for KeyDoorman {
+    fn session_of(&self, given: &str) -> Option<SessionId> {
+        let (session, _) = given.rsplit_once('.')?;
+        let session = SessionId::from(session);
+        let genuine = token::session_token(&self.key, &session);
+        // Hashes are compared, so that the time taken tells nothing of the secret.
+        (token::token_hash(&genuine) == token::token_hash(given)).then_some(session)
+    }
+}
+
+/// The running town behind the door.
+pub(super) struct DaemonLive {
+    keeper: Keeper,
+    started_ms: i64,
+}
+
+impl DaemonLive {
+    pub(super) fn new(keeper: Keeper) -> Self {
+        let started_ms = keeper.parts.clock.now_ms();
+        Self { keeper, started_ms }
+    }
+
+    fn order(&self, order: Order) -> Result<(), DoorError> {
+        let sent = self.keeper.orders.send(order);
+        sent.map_err(|_| DoorError::new("unavailable", "the daemon is stopping"))
+    }
+
+    fn reload(&self) -> Result<usize, DoorError> {
+        let (done, answer) = oneshot::channel();
+        self.order(Order::Reload { done })?;
+        match self.keeper.runtime.block_on(answer) {
+            Ok(result) => result.map_err(|error| door_error(&error)),
+            Err(_) => Err(DoorError::new("unavailable", "the daemon is stopping")),
+        }
+    }
+
+    /// Releases, waits for the worker to come to rest, and forgets it.
+    fn nuke(&self, rig: &RigName, name: &str) -> Result<Value, DoorError> {
+        let registry = Registry::read(&self.keeper.town).map_err(|e| door_error(&e.into()))?;
+        let entry = registry.rig(rig).map_err(|e| door_error(&e.into()))?;
+        let who = Identity::Polecat(rig.clone(), name.to_owned());
+        let Some(id) = who.bead_id(&entry.beads.prefix) else {
+            return Err(DoorError::new("not_found", format!("no worker {name}")));
+        };
+        let db = Db::from(rig);
+        let mut events = self.keeper.parts.events.subscribe();
+        let agent = self.agent(&db, &id)?;
+        if let Some(work) = agent.state.work().filter(|_| agent.state.holds()) {
+            let release = Op::Release { bead: work.bead.clone(), reason: "nuked".to_owned() };
+            self.write(&db, vec![release])?;
+        }
+        let rest = async {
+            while self.agent(&db, &id)?.state != AgentState::Idle {
+                loop {
+                    match events.recv().await {
+                        Ok(event) => match event.fact {
+                            Fact::Agent { id: other, .. } if other == id => break,
+                            _ => {}
+                        },
+                        Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => break,
+                        Err(error) => return Err(DoorError::new("internal", error.to_string())),
+                    }
+                }
+            }
+            Ok(())
+        };
+        let bounded = async { tokio::time::timeout(Duration::from_secs(NUKE_S), rest).await };
+        self.keeper.runtime.block_on(bounded).map_err(|_| {
+            DoorError::new("not_now", format!("{name} did not come to rest within {NUKE_S} s"))
+                .hint("its state is shown by 'gt polecat status'; try again when it is idle")
+        })??;
+        self.write(&db, vec![Op::RemoveAgent { id: id.clone() }])?;
+        Ok(json!({ "nuked": who.actor(), "id": id }))
+    }
+
+    fn agent(&self, db: &Db, id: &BeadId) -> Result<Agent, DoorError> {
+        let row = Vault::read(&self.keeper, db, |tx| tx.row::<Agent>(id));
+        row.map_err(|error| door_error(&error))?
+            .ok_or_else(|| DoorError::new("not_found", format!("there is no worker {id}")))
+    }
+
+    fn write(&self, db: &Db, ops: Vec<Op>) -> Result<Facts, DoorError> {
+        self.keeper.write(db, "overseer", ops).map_err(|error| door_error(&error))
+    }
+}
+
+fn door_error(error: &TownError) -> DoorError {
+    DoorError::new(error.code(), error.to_string())
+}
+
+fn view(value: &impl serde::Serialize) -> Result<Value, DoorError> {
+    serde_json::to_value(value).map_err(|error| DoorError::new("internal", error.to_string()))
+}
+
+impl Live for DaemonLive {
+    fn progressed(&self, agent: &BeadId, incarnation: i64) {
+        // The rig is in the id's database; every witness knows its own workers by id.
+        let told = WitnessMessage::Progressed { agent: agent.clone(), incarnation };
+        for address in self.keeper.parts.directory.addresses() {
+            if let Address::Witness(_) = address {
+                let input = Input::Told(Message::Witness(told.clone()));
+                self.keeper.parts.directory.tell(&address, input);
+            }
+        }
+    }
+
+    fn control(&self, control: Control) -> Result<Value, DoorError> {
+        let (town, vault) = (&self.keeper.town, &self.keeper);
+        let failed = |error: TownError| door_error(&error);
+        match control {
+            Control::Stop { sessions } => {
+                self.order(Order::Stop { sessions })?;
+                Ok(json!({ "stopping": true }))
+            }
+            Control::Reload => Ok(json!({ "rigs": self.reload()? })),
+            Control::AddRig { name, url, prefix } => {
+                let new = NewRig { name, url, prefix, target: None };
+                let added = rig::add(town, vault, &new).map_err(failed)?;
+                self.reload()?;
+                view(&added)
+            }
+            Control::RemoveRig { name } => {
+                let removed = rig::remove(town, vault, &name).map_err(failed)?;
+                self.reload()?;
+                view(&removed)
+            }
+            Control::AddCrew { rig, name } => {
+                crew::add(town, vault, &rig, &name).map_err(failed)?;
+                Ok(json!({ "added": format!("{rig}/crew/{name}") }))
+            }
+            Control::RemoveCrew { rig, name } => {
+                crew::remove(town, vault, &rig, &name).map_err(failed)?;
+                Ok(json!({ "removed": format!("{rig}/crew/{name}") }))
+            }
+            Control::Nuke { rig, name } => self.nuke(&rig, &name),
+        }
+    }
+
+    fn stats(&self) -> Value {
+        json!({
+            "pid": std::process::id(),
+            "version": env!("CARGO_PKG_VERSION"),
+            "uptime_ms": self.keeper.parts.clock.now_ms() - self.started_ms,
+            "actors": self.keeper.parts.directory.addresses().len(),
+            "inputs_dropped": self.keeper.parts.directory.dropped(),
+        })
+    }
+}

@@ -1,0 +1,210 @@
+//! `gt demo`: a temporary town does eight pieces of real work before one's eyes.
+//!
+//! It uses the town from outside, as a person would: the `gt` and `bd` commands, a daemon of its
+//! own, agents that are real processes, a real repository. What it reports at the end is read from
+//! git, the gates' logs and the agents' own logs, not from the town's counters.
+
+mod audit;
+mod chaos;
+mod stage;
+mod story;
+mod watch;
+
+use std::path::PathBuf;
+use std::time::Duration;
+use std::time::Instant;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::adapters::tool::ToolError;
+use crate::cli::demo::audit::Audit;
+use crate::cli::demo::chaos::Chaos;
+use crate::cli::demo::stage::Stage;
+use crate::cli::demo::watch::Watch;
+use crate::cli::render::Out;
+
+/// Show a whole town at work on a small repository made on the spot.
+#[derive(Args, Clone, Debug)]
+#[command(long_about = "Show a whole town at work.\n\n\
+    Makes a temporary town with a small git repository, files beads with dependencies, slings \
+    them, and watches four scripted agents (real processes that use only 'gt', 'bd' and git) do \
+    the work. Two changes are green alone and red together; one agent is killed in the middle of \
+    its work. At the end an auditor reads git, the gates' logs and the agents' own logs.\n\n\
+    Examples:\n  gt demo\n  gt demo --keep /tmp/town --workers 2\n  gt demo --json")]
+pub struct DemoArgs {
+    /// Keep the town in this directory, which must not exist or be empty
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// Print the summary as JSON on the last line
+    #[arg(long)]
+    json: bool,
+    /// Workers
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=16))]
+    workers: u64,
+    /// Beads
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=200))]
+    beads: u64,
+    /// Seconds until the demo gives up
+    #[arg(long, default_value_t = 300)]
+    timeout: u64,
+    /// Make a gate that is always red: nothing may land
+    #[arg(long)]
+    red_gate: bool,
+    /// Kill the daemon (-9) at this many seeded moments and start it again
+    #[arg(long, default_value_t = 0)]
+    kills: u64,
+    /// Seed of those moments
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Start the daemon again whenever it is gone
+    #[arg(long, hide = true)]
+    restart: bool,
+}
+
+/// Why there was no demo.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// A program.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    /// Files.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Something answered in another way than it should.
+    #[error("{0}")]
+    Odd(String),
+}
+
+impl DemoError {
+    fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+}
+
+/// The summary; its first fields are those that matter.
+#[derive(Clone, Debug, Serialize)]
+struct Summary {
+    beads_closed: u64,
+    merged: u64,
+    lost: u64,
+    doubled: u64,
+    red_landings: u64,
+    beads: u64,
+    workers: u64,
+    landings: u64,
+    gate_runs: u64,
+    gate_runs_red: u64,
+    sessions: u64,
+    sessions_cut_short: u64,
+    reworked: u64,
+    daemon_kills: u64,
+    proof: String,
+    seconds: f64,
+    town: Option<String>,
+}
+
+/// Runs the demo and says whether everything landed.
+///
+/// # Errors
+/// [`DemoError`].
+pub fn run(args: &DemoArgs, out: &mut Out) -> Result<bool, DemoError> {
+    let started = Instant::now();
+    let stage = Stage::build(args, out)?;
+    let result = play(args, &stage, out, started);
+    let down = stage.gt(&["down"]);
+    let (audit, kills, proof) = match result {
+        Ok(done) => done,
+        Err(error) => {
+            out.line(&format!("the town's files are kept in {}", stage.dir.display()));
+            return Err(error);
+        }
+    };
+    down?;
+    let kept = args.keep.is_some();
+    let summary = Summary {
+        beads_closed: audit.beads_closed,
+        merged: audit.merged,
+        lost: audit.lost,
+        doubled: audit.doubled,
+        red_landings: audit.red_landings,
+        beads: args.beads,
+        workers: args.workers,
+        landings: audit.landings,
+        gate_runs: audit.gate_runs,
+        gate_runs_red: audit.gate_runs_red,
+        sessions: audit.sessions,
+        sessions_cut_short: audit.sessions_cut_short,
+        reworked: audit.reworked,
+        daemon_kills: kills,
+        proof,
+        seconds: (started.elapsed().as_secs_f64() * 10.0).round() / 10.0,
+        town: kept.then(|| stage.town.display().to_string()),
+    };
+    let good = good(&summary);
+    show(args, &summary, good, out)?;
+    if kept {
+        out.note(&format!("kept: cd {} && gt mq proof", stage.town.display()));
+    } else {
+        stage.remove()?;
+    }
+    Ok(good)
+}
+
+fn good(s: &Summary) -> bool {
+    let all = s.merged == s.beads && s.beads_closed == s.beads;
+    all && s.lost == 0 && s.doubled == 0 && s.red_landings == 0 && s.proof == "clean"
+}
+
+fn play(
+    args: &DemoArgs,
+    stage: &Stage,
+    out: &mut Out,
+    started: Instant,
+) -> Result<(Audit, u64, String), DemoError> {
+    let beads = story::file(stage, args, out)?;
+    let deadline = started + Duration::from_secs(args.timeout);
+    let mut chaos = Chaos::new(args.seed, args.kills);
+    let restart = args.restart || args.kills > 0;
+    let mut watch = Watch::new(stage, &beads, deadline, restart);
+    watch.run(&mut chaos, out)?;
+    let proof = stage.proof()?;
+    let audit = Audit::read(stage, &beads)?;
+    Ok((audit, chaos.done() + watch.restarts(), proof))
+}
+
+fn show(args: &DemoArgs, s: &Summary, good: bool, out: &mut Out) -> Result<(), DemoError> {
+    if args.json {
+        let text = serde_json::to_string(s).map_err(|error| DemoError::Odd(error.to_string()))?;
+        out.line(&text);
+        return Ok(());
+    }
+    out.line("");
+    out.line("What git, the gates' logs and the agents' own logs say:");
+    let rows = [
+        ("beads closed", format!("{} of {}", s.beads_closed, s.beads)),
+        ("merged (commits on main)", s.merged.to_string()),
+        ("lost", s.lost.to_string()),
+        ("doubled", s.doubled.to_string()),
+        ("landings, each checked out and tested again", s.landings.to_string()),
+        ("landings that are red", s.red_landings.to_string()),
+        ("gate runs (red)", format!("{} ({})", s.gate_runs, s.gate_runs_red)),
+        ("sent back and reworked", s.reworked.to_string()),
+        ("sessions (cut short)", format!("{} ({})", s.sessions, s.sessions_cut_short)),
+        ("daemon killed and started again", s.daemon_kills.to_string()),
+        ("proof of every landing", s.proof.clone()),
+        ("seconds", format!("{:.1}", s.seconds)),
+    ];
+    for (what, value) in rows {
+        out.line(&format!("  {what:<44} {value}"));
+    }
+    let verdict = if good { "Only green work landed, all of it, once." } else { "Not everything landed." };
+    out.line(verdict);
+    Ok(())
+}

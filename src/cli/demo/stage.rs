@@ -1,0 +1,179 @@
+//! The stage: a bare remote with a small project, a town beside it, and its daemon.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+
+use crate::adapters::layout::Town;
+use crate::adapters::tool::Tool;
+use crate::cli::demo::DemoArgs;
+use crate::cli::demo::DemoError;
+use crate::cli::render::Out;
+use crate::cli::town::wiring;
+use crate::config::env;
+use crate::config::env::Env;
+
+/// The rig's name.
+pub(super) const RIG: &str = "demo";
+/// The prefix of its ids.
+pub(super) const PREFIX: &str = "dm";
+/// What every change is checked by: budgets must stay within ten, sources must end their lines.
+const CHECK: &str = r#"#!/bin/sh
+# The project's own gates: "sh check.sh test" and "sh check.sh lint".
+case "$1" in
+test)
+    sum=0
+    for file in budget/*.txt; do sum=$((sum + $(cat "$file"))); done
+    echo "budget: $sum of 10"
+    [ "$sum" -le 10 ] || { echo "the budgets together are over 10"; exit 1; }
+    ;;
+lint)
+    for file in src/*.txt; do
+        [ -s "$file" ] || { echo "$file is empty"; exit 1; }
+        tail -c 1 "$file" | od -An -c | grep -q '\\n' || { echo "$file: last line is open"; exit 1; }
+    done
+    echo "sources are tidy"
+    ;;
+*) echo "usage: check.sh test|lint"; exit 2 ;;
+esac
+"#;
+
+/// Everything that the demo made.
+pub(super) struct Stage {
+    pub(super) dir: PathBuf,
+    pub(super) origin: PathBuf,
+    pub(super) town: PathBuf,
+    pub(super) layout: Town,
+    exe: String,
+    tool: Tool,
+    restarts_logged: bool,
+}
+
+impl Stage {
+    /// Makes it all and starts the daemon.
+    pub(super) fn build(args: &DemoArgs, out: &mut Out) -> Result<Self, DemoError> {
+        let stage = Self::open(args)?;
+        out.note(&format!("a town in {}", stage.town.display()));
+        stage.make_origin()?;
+        stage.run_gt(&stage.dir, &["install", &stage.town.display().to_string()])?;
+        let origin = stage.origin.display().to_string();
+        stage.gt(&["rig", "add", RIG, &origin, "--prefix", PREFIX])?;
+        let red = "echo 'this gate is always red'; exit 1";
+        let test = if args.red_gate { red } else { "sh check.sh test" };
+        let workers = args.workers.to_string();
+        let settings = [
+            (format!("rigs.{RIG}.gates.test.cmd"), test.to_owned()),
+            (format!("rigs.{RIG}.gates.lint.cmd"), "sh check.sh lint".to_owned()),
+            ("limits.polecats_max".to_owned(), workers),
+            ("limits.session_backoff_ms".to_owned(), "200".to_owned()),
+        ];
+        for (key, value) in settings {
+            stage.gt(&["config", "set", &key, &value])?;
+        }
+        stage.gt(&["up"])?;
+        Ok(stage)
+    }
+
+    fn open(args: &DemoArgs) -> Result<Self, DemoError> {
+        let exe = env::exe().map_err(DemoError::io("gt"))?;
+        let dir = match &args.keep {
+            Some(dir) => dir.clone(),
+            None => std::env::temp_dir().join(format!("gt-demo-{}", std::process::id())),
+        };
+        fs::create_dir_all(&dir).map_err(DemoError::io(&dir))?;
+        let dir = dir.canonicalize().map_err(DemoError::io(&dir))?;
+        let mut entries = fs::read_dir(&dir).map_err(DemoError::io(&dir))?;
+        if entries.next().is_some() {
+            return Err(DemoError::Odd(format!(
+                "{} is not empty: name a directory that is, or none",
+                dir.display()
+            )));
+        }
+        let town = dir.join("town");
+        let layout = wiring::town(&town, Env::read().runtime_dir.as_ref());
+        // Nothing of a surrounding town or session may reach this one.
+        let clear = ["GT_ROOT", "GT_TOKEN", "GT_ROLE", "GT_RIG", "BD_ACTOR", "BEADS_DIR"];
+        let env: BTreeMap<String, String> =
+            clear.iter().map(|name| ((*name).to_owned(), String::new())).collect();
+        Ok(Self {
+            origin: dir.join("origin.git"),
+            exe: exe.display().to_string(),
+            tool: Tool { cwd: town.clone(), env },
+            town,
+            layout,
+            dir,
+            restarts_logged: false,
+        })
+    }
+
+    fn run_gt(&self, cwd: &Path, args: &[&str]) -> Result<String, DemoError> {
+        let tool = Tool { cwd: cwd.to_owned(), env: self.tool.env.clone() };
+        Ok(tool.run(&self.exe, args)?)
+    }
+
+    /// `gt` in the town's root.
+    pub(super) fn gt(&self, args: &[&str]) -> Result<String, DemoError> {
+        Ok(self.tool.run(&self.exe, args)?)
+    }
+
+    /// `bd` in the town's root.
+    pub(super) fn bd(&self, args: &[&str]) -> Result<String, DemoError> {
+        let bd = self.layout.bin().join("bd").display().to_string();
+        Ok(self.tool.run(&bd, args)?)
+    }
+
+    /// Any program in a directory of the demo.
+    pub(super) fn tool(&self, cwd: &Path) -> Tool {
+        Tool { cwd: cwd.to_owned(), env: self.tool.env.clone() }
+    }
+
+    /// Git on the remote.
+    pub(super) fn git(&self, args: &[&str]) -> Result<String, DemoError> {
+        Ok(self.tool(&self.origin).run("git", args)?)
+    }
+
+    /// What `gt mq proof` says: `clean`, or what is wrong.
+    pub(super) fn proof(&self) -> Result<String, DemoError> {
+        let ended = self.tool.end(&self.exe, &["mq", "proof", RIG])?;
+        Ok(if ended.ok { "clean".to_owned() } else { ended.stderr.trim().to_owned() })
+    }
+
+    fn make_origin(&self) -> Result<(), DemoError> {
+        let work = self.dir.join("seed");
+        let files = [
+            ("README.md", "# A small project\n"),
+            ("check.sh", CHECK),
+            ("src/hello.txt", "hello\n"),
+            ("budget/base.txt", "4\n"),
+        ];
+        for (name, text) in files {
+            let path = work.join(name);
+            if let Some(parent) = path.parent() {
+                fs::create_dir_all(parent).map_err(DemoError::io(parent))?;
+            }
+            fs::write(&path, text).map_err(DemoError::io(&path))?;
+        }
+        let tool = self.tool(&work);
+        let author = ["-c", "user.name=founder", "-c", "user.email=founder@localhost"];
+        tool.run("git", &["init", "--quiet", "--initial-branch=main"])?;
+        tool.run("git", &["add", "--all"])?;
+        tool.run("git", &[&author[..], &["commit", "--quiet", "-m", "a project"]].concat())?;
+        let origin = self.origin.display().to_string();
+        tool.run("git", &["clone", "--quiet", "--bare", ".", &origin])?;
+        // The remote's own record of every move of main, for the auditor.
+        self.git(&["config", "core.logAllRefUpdates", "true"])?;
+        fs::remove_dir_all(&work).map_err(DemoError::io(&work))
+    }
+
+    /// Starts the daemon again after it was killed.
+    pub(super) fn restart(&mut self) -> Result<(), DemoError> {
+        self.restarts_logged = true;
+        self.gt(&["up"]).map(|_| ())
+    }
+
+    /// Removes everything that the demo made.
+    pub(super) fn remove(&self) -> Result<(), DemoError> {
+        fs::remove_dir_all(&self.dir).map_err(DemoError::io(&self.dir))
+    }
+}

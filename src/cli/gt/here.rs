@@ -1,0 +1,214 @@
+//! Where a command is: the town, its settings, who asks, and the way to the door.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+
+use crate::adapters::layout::Town;
+use crate::cli::town::error::TownError;
+use crate::cli::town::wiring;
+use crate::config;
+use crate::config::ConfigError;
+use crate::config::Settings;
+use crate::config::env;
+use crate::config::env::Env;
+use crate::config::registry::Registry;
+use crate::messages::door::Answer;
+use crate::messages::door::Control;
+use crate::messages::door::DoorError;
+use crate::messages::door::HelloView;
+use crate::messages::door::Query;
+use crate::messages::door::Request;
+use crate::model::ids::BeadId;
+use crate::model::ids::Db;
+use crate::model::ids::Identity;
+use crate::model::ids::RigName;
+use crate::model::ops::Facts;
+use crate::model::ops::Op;
+use crate::store::ledger::Ledger;
+
+/// What a command of `gt` works with.
+pub struct Here {
+    /// Who and where this process is.
+    pub env: Env,
+    /// `GT_` variables, for the settings' top layer.
+    pub vars: BTreeMap<String, String>,
+    /// The town.
+    pub town: Town,
+    /// The settings in force.
+    pub settings: Settings,
+    /// The rigs.
+    pub registry: Registry,
+}
+
+impl Here {
+    /// The town around this directory, or of `GT_ROOT`, with its settings.
+    ///
+    /// # Errors
+    /// There is no town, or its files do not hold.
+    pub fn find() -> Result<Self, DoorError> {
+        let mut here = Self::for_settings()?;
+        here.settings = config::load_with(&here.town, &here.vars)?;
+        here.registry = Registry::read(&here.town)?;
+        Ok(here)
+    }
+
+    /// The same where settings may be wrong: they are the defaults.
+    ///
+    /// # Errors
+    /// There is no town.
+    pub fn for_settings() -> Result<Self, DoorError> {
+        let env = Env::read();
+        let root = match &env.root {
+            Some(root) => Some(Town::new(root)).filter(|town| town.town_json().is_file()),
+            None => Town::discover(&env.cwd),
+        };
+        let Some(found) = root else {
+            let place = env.root.as_ref().unwrap_or(&env.cwd).display().to_string();
+            return Err(DoorError::new("no_town", format!("{place} is in no town"))
+                .hint("cd into a town, set GT_ROOT, or make one: 'gt install DIR'"));
+        };
+        let town = wiring::town(found.root(), env.runtime_dir.as_ref());
+        let vars = env::variables();
+        let (settings, registry) = (Settings::default(), Registry::default());
+        Ok(Self { env, vars, town, settings, registry })
+    }
+
+    /// The ledger, for a command that has the town to itself.
+    ///
+    /// # Errors
+    /// Never now; server mode will have to look for its server.
+    pub fn ledger(&self) -> Result<Ledger, DoorError> {
+        Ok(Ledger::open(self.town.root(), wiring::ledger_settings(&self.settings)))
+    }
+
+    /// Sends a request: to the daemon, or without one to a desk of this process.
+    ///
+    /// # Errors
+    /// The door's.
+    pub fn send(&self, request: Request) -> Result<Answer, DoorError> {
+        todo_send(self, request)
+    }
+
+    /// Asks a question.
+    ///
+    /// # Errors
+    /// The door's.
+    pub fn ask<T: DeserializeOwned>(&self, query: Query) -> Result<T, DoorError> {
+        typed(self.send(Request::Read(query))?)
+    }
+
+    /// Commits ops together in one database.
+    ///
+    /// # Errors
+    /// The door's.
+    pub fn write(&self, db: &Db, ops: Vec<Op>) -> Result<Facts, DoorError> {
+        Ok(self.send(Request::Write { db: db.clone(), ops })?.facts)
+    }
+
+    /// Asks the running town for something.
+    ///
+    /// # Errors
+    /// The door's; `unavailable` without a daemon.
+    pub fn control<T: DeserializeOwned>(&self, control: Control) -> Result<T, DoorError> {
+        typed(self.send(Request::Control(control))?)
+    }
+
+    /// Who answers at the door; `None` without a daemon.
+    ///
+    /// # Errors
+    /// Somebody else answers.
+    pub fn hello(&self) -> Result<Option<HelloView>, DoorError> {
+        todo_hello(self)
+    }
+
+    /// Whether a daemon answers.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.hello().is_ok_and(|hello| hello.is_some())
+    }
+
+    /// The caller's address, as far as the environment tells.
+    #[must_use]
+    pub fn actor(&self) -> String {
+        let said = self.env.role.clone().or_else(|| self.env.actor.clone());
+        said.unwrap_or_else(|| Identity::Overseer.actor())
+    }
+
+    /// The database that an id belongs to.
+    ///
+    /// # Errors
+    /// No prefix of this town begins it.
+    pub fn db_of(&self, id: &BeadId) -> Result<Db, DoorError> {
+        crate::gateway::routing::route(&self.registry.databases(), id)
+    }
+
+    /// The rig whose container this directory is in.
+    #[must_use]
+    pub fn rig_of_cwd(&self) -> Option<RigName> {
+        let cwd = std::fs::canonicalize(&self.env.cwd).unwrap_or_else(|_| self.env.cwd.clone());
+        let root = std::fs::canonicalize(self.town.root()).ok()?;
+        let below = cwd.strip_prefix(root).ok()?;
+        let first = below.components().next()?.as_os_str().to_str()?;
+        let rig = RigName::from(first);
+        self.registry.rigs.contains_key(&rig).then_some(rig)
+    }
+
+    /// The rig that is meant where none is named: the session's, the directory's, or the only one.
+    #[must_use]
+    pub fn default_rig(&self) -> Option<RigName> {
+        let said = self.env.rig.clone().map(RigName);
+        said.filter(|rig| self.registry.rigs.contains_key(rig)).or_else(|| self.rig_of_cwd()).or_else(
+            || {
+                let mut all = self.registry.rigs.keys();
+                all.next().filter(|_| all.next().is_none()).cloned()
+            },
+        )
+    }
+
+    /// A rig by name, or the default one.
+    ///
+    /// # Errors
+    /// There is none of that name, or none is meant.
+    pub fn rig(&self, name: Option<String>) -> Result<RigName, DoorError> {
+        match name.map(RigName) {
+            Some(rig) => {
+                self.registry.rig(&rig)?;
+                Ok(rig)
+            }
+            None => self.default_rig().ok_or_else(|| {
+                DoorError::new("usage", "which rig?").hint("name it: --rig RIG ('gt rig list')")
+            }),
+        }
+    }
+}
+
+fn typed<T: DeserializeOwned>(answer: Answer) -> Result<T, DoorError> {
+    serde_json::from_value(answer.result).map_err(|error| {
+        DoorError::new("mismatch", format!("the answer has another shape: {error}"))
+            .hint("the running daemon may be of another version: 'gt down', then 'gt up'")
+    })
+}
+
+impl From<ConfigError> for DoorError {
+    fn from(error: ConfigError) -> Self {
+        let code = match &error {
+            ConfigError::NoSuchKey { .. } => "not_found",
+            ConfigError::Refused(_) => "invalid",
+            ConfigError::Io { .. } => "io",
+            ConfigError::Syntax { .. } | ConfigError::Key { .. } => "config",
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<TownError> for DoorError {
+    fn from(error: TownError) -> Self {
+        match error {
+            TownError::Config(error) => error.into(),
+            error => Self::new(error.code(), error.to_string()),
+        }
+    }
+}
+fn todo_send(here: &Here, request: Request) -> Result<Answer, DoorError> { unimplemented!() }
+fn todo_hello(here: &Here) -> Result<Option<HelloView>, DoorError> { Ok(None) }

@@ -1,0 +1,44 @@
+//! `gt install`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::cli::gt::print;
+use crate::cli::town::install::install;
+use crate::messages::door::DoorError;
+
+/// Make a town in a directory.
+///
+/// The directory must be empty, or hold a town already: then what is missing is made again and
+/// nothing else is touched. It may be repeated after a crash.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  gt install ~/gt && cd ~/gt")]
+pub struct Install {
+    /// Where; it is made if it is not there.
+    dir: PathBuf,
+    /// A name for people; else the directory's.
+    #[arg(long, short)]
+    name: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Install {
+    pub(super) fn run(self) -> Result<u8, DoorError> {
+        let made = install(&self.dir, self.name.as_deref())?;
+        if self.json {
+            return print::json(&made);
+        }
+        let verb = if made.existed { "is whole" } else { "is ready" };
+        print::line(&format!("town '{}' {verb} at {}", made.name, made.root))?;
+        if !made.existed {
+            print::line(&format!(
+                "next: cd {} && gt rig add NAME REPOSITORY && gt up",
+                made.root
+            ))?;
+        }
+        Ok(0)
+    }
+}

@@ -1,0 +1,43 @@
+//! `gt log`.
+
+use clap::Args;
+
+use crate::cli::gt::here::Here;
+use crate::cli::gt::print;
+use crate::messages::door::DoorError;
+use crate::messages::door::Query;
+use crate::messages::views::ChangeView;
+use crate::model::ids::BeadId;
+
+/// What was changed, by whom.
+///
+/// Every change of a bead, an agent, a merge request or a convoy is recorded with its actor.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  gt log we-1a2\n  gt log we-web-polecat-alpha -n 5")]
+pub struct Log {
+    /// Of what: the id of a bead, agent, merge request or convoy.
+    id: String,
+    /// The newest only.
+    #[arg(long, short = 'n', default_value_t = 50)]
+    lines: usize,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Log {
+    pub(super) fn run(self) -> Result<u8, DoorError> {
+        let here = Here::find()?;
+        let mut all: Vec<ChangeView> = here.ask(Query::History { id: BeadId(self.id.clone()) })?;
+        let old = all.len().saturating_sub(self.lines);
+        all.drain(..old);
+        if self.json {
+            return print::json(&all);
+        }
+        if all.is_empty() {
+            return print::line(&format!("nothing is recorded of {}", self.id));
+        }
+        let rows = all.into_iter().map(|c| vec![c.at, c.actor, c.op, c.detail.to_string()]);
+        print::table(&["WHEN", "WHO", "WHAT", ""], rows.collect())
+    }
+}

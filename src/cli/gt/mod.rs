@@ -1,0 +1,161 @@
+//! The commands of `gt`, one file per family: parse, ask or write through the door, print.
+//!
+//! A family decides nothing about work; what a command needs of the town's own files is in
+//! [`crate::cli::town`].
+
+pub mod agents;
+pub mod config;
+pub mod convoy;
+pub mod crew;
+pub mod daemon;
+pub mod done;
+pub mod here;
+pub mod hook;
+pub mod install;
+pub mod log;
+pub mod mail;
+pub mod mq;
+pub mod place;
+pub mod polecat;
+pub mod print;
+pub mod proof;
+pub mod rig;
+pub mod running;
+pub mod sling;
+pub mod status;
+
+use clap::Parser;
+use clap::Subcommand;
+
+use crate::messages::door::DoorError;
+
+/// Runs a town of coding agents on this machine.
+///
+/// Say what should be done as beads, sling them to a rig, and watch: workers do them side by side,
+/// each in a worktree of its own, and only what passes the rig's gates lands.
+#[derive(Debug, Parser)]
+#[command(
+    name = "gt",
+    version,
+    max_term_width = 100,
+    after_help = "\
+A first town:
+  gt install ~/gt && cd ~/gt
+  gt rig add web ~/src/web
+  gt config set rigs.web.gates.test.cmd 'make test'
+  gt up
+  bd create 'Mend the parser' --rig web
+  gt sling we-1a2 web
+  gt status --watch
+
+Beads have a command of their own: 'bd --help'."
+)]
+pub struct Gt {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Every command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a town in a directory.
+    Install(install::Install),
+    /// Projects of the town: add, list, remove.
+    #[command(subcommand)]
+    Rig(rig::Rig),
+    /// Settings, agents and gates.
+    #[command(subcommand)]
+    Config(config::Config),
+    /// Start the town.
+    Up(running::Up),
+    /// Stop the town; work stays assigned.
+    Down(running::Down),
+    /// The town's one process in the background.
+    #[command(subcommand)]
+    Daemon(daemon::Daemon),
+    /// The whole town at a glance.
+    Status(status::Status),
+    /// Hand beads to a rig's workers.
+    Sling(sling::Sling),
+    /// Take beads back that were slung.
+    Unsling(sling::Unsling),
+    /// Free a bead from whoever has it.
+    Release(sling::Release),
+    /// What is on a hook.
+    Hook(hook::Hook),
+    /// Who you are and what to do, for an agent at its start.
+    Prime(hook::Prime),
+    /// Hand in the work of this session.
+    Done(done::Done),
+    /// Workers: list, status, nuke.
+    #[command(subcommand, visible_alias = "polecats")]
+    Polecat(polecat::Polecat),
+    /// People's own clones: add, list, remove.
+    #[command(subcommand)]
+    Crew(crew::Crew),
+    /// The merge queue.
+    #[command(subcommand)]
+    Mq(mq::Mq),
+    /// Batches of work.
+    #[command(subcommand)]
+    Convoy(convoy::Convoy),
+    /// Mail between agents and people.
+    #[command(subcommand)]
+    Mail(mail::Mail),
+    /// Leave somebody a hint.
+    Nudge(mail::Nudge),
+    /// Everybody in the town.
+    Agents(agents::Agents),
+    /// What was changed, by whom.
+    Log(log::Log),
+    /// Which town, rig and database this directory belongs to.
+    Where(place::Where),
+    /// A completion script for a shell.
+    Completions(place::Completions),
+    /// The program's version.
+    Version(place::Version),
+    /// Host of one session or gate.
+    #[command(hide = true)]
+    SessionHost(place::SessionHost),
+    /// An agent that follows the instructions in its bead.
+    #[command(hide = true)]
+    ScriptedAgent(place::ScriptedAgent),
+}
+
+impl Gt {
+    /// Does what was asked for and gives the exit code.
+    ///
+    /// # Errors
+    /// [`DoorError`] with a stable code and, where there is one, a hint.
+    pub fn run(self) -> Result<u8, DoorError> {
+        match self.command {
+            Command::Install(args) => args.run(),
+            Command::Rig(args) => args.run(),
+            Command::Config(args) => args.run(),
+            Command::Up(args) => args.run(),
+            Command::Down(args) => args.run(),
+            Command::Daemon(args) => args.run(),
+            Command::Status(args) => args.run(),
+            Command::Sling(args) => args.run(),
+            Command::Unsling(args) => args.run(),
+            Command::Release(args) => args.run(),
+            Command::Hook(args) => args.run(),
+            Command::Prime(args) => args.run(),
+            Command::Done(args) => args.run(),
+            Command::Polecat(args) => args.run(),
+            Command::Crew(args) => args.run(),
+            Command::Mq(args) => args.run(),
+            Command::Convoy(args) => args.run(),
+            Command::Mail(args) => args.run(),
+            Command::Nudge(args) => args.run(),
+            Command::Agents(args) => args.run(),
+            Command::Log(args) => args.run(),
+            Command::Where(args) => args.run(),
+            Command::Completions(args) => args.run(),
+            Command::Version(args) => args.run(),
+            Command::SessionHost(args) => args.run(),
+            Command::ScriptedAgent(args) => args.run(),
+        }
+    }
+}

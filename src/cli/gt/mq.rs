@@ -1,0 +1,237 @@
+//! `gt mq`.
+
+use std::time::Duration;
+
+use clap::Subcommand;
+
+use crate::adapters::git::cli::Git;
+use crate::cli::gt::here::Here;
+use crate::cli::gt::hook;
+use crate::cli::gt::print;
+use crate::cli::gt::proof;
+use crate::cli::town::wiring;
+use crate::messages::door::DoorError;
+use crate::messages::door::Query;
+use crate::messages::views::MrView;
+use crate::messages::views::RigStatus;
+use crate::messages::views::StatusView;
+use crate::model::ids::BeadId;
+use crate::model::ids::Db;
+use crate::model::ids::RigName;
+use crate::model::ids::Sha;
+use crate::model::merge::MrState;
+use crate::model::ops::Op;
+
+/// How long one git question may take.
+const GIT_WITHIN: Duration = Duration::from_secs(60);
+
+/// The merge queue.
+///
+/// What is handed in is stacked on the target and tested together; green lands, red is bisected,
+/// and only the culprit goes back to its author.
+#[derive(Debug, Subcommand)]
+pub enum Mq {
+    /// Show what waits.
+    List {
+        /// Of this rig only.
+        rig: Option<String>,
+        /// Decided ones too.
+        #[arg(long, short)]
+        all: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a rig's queue, or one merge request with its verdict.
+    Status {
+        /// RIG or MR.
+        what: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Queue a branch that is on the remote, for a person's own work.
+    #[command(after_help = "Example, in a clone:\n  git push -u origin mend-parser\n  \
+        gt mq submit --bead we-1a2")]
+    Submit {
+        /// The bead that it is for; it is closed when the branch has landed.
+        #[arg(long, short)]
+        bead: String,
+        /// The branch; else the one of this clone.
+        #[arg(long)]
+        branch: Option<String>,
+    },
+    /// Queue a returned merge request again, or let a rig's queue go on that waits for a person.
+    Retry {
+        /// RIG or MR.
+        what: String,
+    },
+    /// Refuse a merge request; its bead is open again.
+    Reject {
+        /// Which.
+        mr: String,
+        /// Why: its author reads it.
+        #[arg(long, short)]
+        reason: String,
+    },
+    /// Keep a merge request out of the queue until 'gt mq retry'.
+    Hold {
+        /// Which.
+        mr: String,
+        /// Why.
+        #[arg(long, short, default_value = "held by hand")]
+        reason: String,
+    },
+    /// Check every landing against git and the gates' own records.
+    ///
+    /// Ends with 1 when a landed commit lacks its proof: another tree than the tested one, a gate
+    /// that is not recorded as passed, or a commit of the town that no landing accounts for.
+    Proof {
+        /// Of this rig only.
+        rig: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl Mq {
+    pub(super) fn run(self) -> Result<u8, DoorError> {
+        let here = Here::find()?;
+        match self {
+            Self::List { rig, all, json } => list(&here, rig.map(RigName), all, json),
+            Self::Status { what, json } => status(&here, &what, json),
+            Self::Submit { bead, branch } => submit(&here, BeadId(bead), branch),
+            Self::Retry { what } => retry(&here, &what),
+            Self::Reject { mr, reason } => set(&here, &mr, MrState::Rejected, &reason),
+            Self::Hold { mr, reason } => set(&here, &mr, MrState::Held, &reason),
+            Self::Proof { rig, json } => proof::run(&here, rig.map(RigName), json),
+        }
+    }
+}
+
+fn list(here: &Here, rig: Option<RigName>, all: bool, json: bool) -> Result<u8, DoorError> {
+    if let Some(rig) = &rig {
+        here.registry.rig(rig)?;
+    }
+    let mrs: Vec<MrView> = here.ask(Query::Queue { rig, all })?;
+    if json {
+        return print::json(&mrs);
+    }
+    if mrs.is_empty() {
+        return print::line("nothing waits to land");
+    }
+    let rows = mrs.iter().map(|mr| {
+        let state = if mr.in_cycle { "in cycle".to_owned() } else { mr.state.to_string() };
+        let head: String = mr.head.as_str().chars().take(10).collect();
+        vec![mr.id.to_string(), state, mr.bead.to_string(), head, mr.branch.clone(), mr.title.clone()]
+    });
+    print::table(&["MR", "STATE", "BEAD", "HEAD", "BRANCH", "TITLE"], rows.collect())
+}
+
+fn find(here: &Here, id: &str) -> Result<MrView, DoorError> {
+    let mrs: Vec<MrView> = here.ask(Query::Queue { rig: None, all: true })?;
+    mrs.into_iter().find(|mr| mr.id.as_str() == id).ok_or_else(|| {
+        DoorError::new("not_found", format!("'{id}' is neither a rig nor a merge request"))
+            .hint("'gt rig list' and 'gt mq list --all' show them")
+    })
+}
+
+fn status(here: &Here, what: &str, json: bool) -> Result<u8, DoorError> {
+    let rig = RigName::from(what);
+    if here.registry.rigs.contains_key(&rig) {
+        let town: StatusView = here.ask(Query::Status)?;
+        let Some(found) = town.rigs.iter().find(|found| found.name == rig) else {
+            return Err(DoorError::new("not_found", format!("rig {rig} has no database yet")));
+        };
+        if json {
+            return print::json(&found.queue);
+        }
+        return queue(here, found);
+    }
+    let mr = find(here, what)?;
+    if json {
+        return print::json(&mr);
+    }
+    print::line(&format!("{} {} for {}: {}", mr.id, mr.state, mr.bead, mr.title))?;
+    print::line(&format!("  {} at {} to {}", mr.branch, mr.head, mr.target))?;
+    print::line(&format!("  by {}, queued {}", mr.author, mr.created_at))?;
+    if let Some(commit) = &mr.merge_commit {
+        print::line(&format!("  landed as {commit}"))?;
+    }
+    if mr.verdict.is_some() {
+        print::line(&hook::verdict(&mr))?;
+    }
+    Ok(0)
+}
+
+fn queue(here: &Here, rig: &RigStatus) -> Result<u8, DoorError> {
+    let q = &rig.queue;
+    print::line(&format!("{}: {}, {} waiting, {} held", rig.name, q.step, q.queued, q.held))?;
+    if let Some(run) = &q.run {
+        let logs = here.town.gate_logs(run);
+        print::line(&format!("  run {run}: {}", logs.display()))?;
+    }
+    if let Some(why) = &q.parked {
+        print::line(&format!("  it waits for you: {why}"))?;
+        print::line(&format!("  'gt mq retry {}' lets it go on", rig.name))?;
+    }
+    list(here, Some(rig.name.clone()), false, false)
+}
+
+fn set(here: &Here, mr: &str, state: MrState, reason: &str) -> Result<u8, DoorError> {
+    let mr = BeadId::from(mr);
+    let db = here.db_of(&mr)?;
+    here.write(&db, vec![Op::SetMr { mr: mr.clone(), state, reason: reason.to_owned() }])?;
+    print::line(&format!("{mr} is {state}"))?;
+    waits_for_up(here)
+}
+
+fn retry(here: &Here, what: &str) -> Result<u8, DoorError> {
+    let rig = RigName::from(what);
+    if !here.registry.rigs.contains_key(&rig) {
+        return set(here, what, MrState::Queued, "queued again by hand");
+    }
+    here.write(&Db::from(&rig), vec![Op::ParkQueue { rig: rig.clone(), reason: None }])?;
+    print::line(&format!("the queue of {rig} goes on"))?;
+    waits_for_up(here)
+}
+
+fn waits_for_up(here: &Here) -> Result<u8, DoorError> {
+    if here.is_up() {
+        return Ok(0);
+    }
+    print::line("the town is not running: it runs at 'gt up'")
+}
+
+/// Queues what the remote has, so that what is tested is what was meant.
+fn submit(here: &Here, bead: BeadId, branch: Option<String>) -> Result<u8, DoorError> {
+    let db = here.db_of(&bead)?;
+    let Some(rig) = db.rig() else {
+        return Err(DoorError::new("invalid", format!("{bead} is no rig's bead")));
+    };
+    let git = Git::new(&here.env.cwd, GIT_WITHIN);
+    let failed = |error: crate::adapters::git::GitError| {
+        DoorError::new("git", error.to_string()).hint("run this in a clone of the rig")
+    };
+    let branch = match branch {
+        Some(branch) => branch,
+        None => git.run(&["rev-parse", "--abbrev-ref", "HEAD"]).map_err(failed)?,
+    };
+    let head = Sha(git.run(&["rev-parse", "--verify", &branch]).map_err(failed)?);
+    let rig_git = wiring::rig_git(&here.town, &here.settings, &here.registry, &rig)?;
+    let there = rig_git.remote_branch(&branch).map_err(failed)?;
+    if there.map(|oid| oid.to_string()).as_deref() != Some(head.as_str()) {
+        let text = match there {
+            None => format!("the remote of {rig} has no branch '{branch}'"),
+            Some(oid) => format!("the remote has '{branch}' at {oid}, here it is {head}"),
+        };
+        return Err(DoorError::new("not_now", text)
+            .hint(format!("push it: 'git push origin {branch}', then submit again")));
+    }
+    let target = rig_git.target.clone();
+    let op = Op::SubmitBranch { bead: bead.clone(), branch: branch.clone(), head, target };
+    here.write(&db, vec![op])?;
+    print::line(&format!("{branch} is queued for {bead}"))?;
+    waits_for_up(here)
+}

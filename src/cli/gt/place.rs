@@ -1,0 +1,117 @@
+//! `gt where`, `completions`, `version`, and the two that the town itself starts.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::CommandFactory;
+use clap_complete::Shell;
+use serde_json::json;
+
+use crate::adapters::host;
+use crate::adapters::scripted::Agent;
+use crate::cli::gt::Gt;
+use crate::cli::gt::here::Here;
+use crate::cli::gt::print;
+use crate::config::env::Env;
+use crate::messages::door::DoorError;
+
+/// Which town, rig and database this directory belongs to.
+#[derive(Debug, Args)]
+pub struct Where {
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Where {
+    pub(super) fn run(self) -> Result<u8, DoorError> {
+        let here = Here::find()?;
+        let rig = here.rig_of_cwd();
+        let db = rig.as_ref().map_or("hq".to_owned(), ToString::to_string);
+        let socket = here.town.socket_path();
+        if self.json {
+            return print::json(&json!({
+                "root": here.town.root(), "rig": rig, "database": db, "actor": here.actor(),
+                "socket": socket, "running": here.is_up(),
+            }));
+        }
+        let rig = rig.map_or("-".to_owned(), |rig| rig.to_string());
+        let rows = [
+            ("town", here.town.root().display().to_string()),
+            ("rig", rig),
+            ("database", db),
+            ("you are", here.actor()),
+            ("socket", socket.display().to_string()),
+        ];
+        for (what, value) in rows {
+            print::line(&format!("{what:<9} {value}"))?;
+        }
+        Ok(0)
+    }
+}
+
+/// A completion script for a shell.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  gt completions bash >~/.local/share/bash-completion/completions/gt")]
+pub struct Completions {
+    /// Which.
+    shell: Shell,
+}
+
+impl Completions {
+    pub(super) fn run(self) -> Result<u8, DoorError> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Gt::command(), "gt", &mut script);
+        print::line(String::from_utf8_lossy(&script).trim_end())
+    }
+}
+
+/// The program's version.
+#[derive(Debug, Args)]
+pub struct Version {
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Version {
+    pub(super) fn run(self) -> Result<u8, DoorError> {
+        let version = env!("CARGO_PKG_VERSION");
+        if self.json {
+            let protocol = crate::messages::door::PROTOCOL;
+            return print::json(&json!({"version": version, "protocol": protocol}));
+        }
+        print::line(&format!("gt {version}"))
+    }
+}
+
+/// Host of one session or gate: started by the daemon, with the directory that says what to run.
+#[derive(Debug, Args)]
+pub struct SessionHost {
+    dir: PathBuf,
+}
+
+impl SessionHost {
+    pub(super) fn run(self) -> Result<u8, DoorError> {
+        match host::run(&self.dir) {
+            Ok(_) => Ok(0),
+            Err(error) => Err(DoorError::new("internal", error.to_string())),
+        }
+    }
+}
+
+/// An agent that follows the instructions in its bead; the preset 'scripted' runs it.
+#[derive(Debug, Args)]
+pub struct ScriptedAgent {}
+
+impl ScriptedAgent {
+    pub(super) fn run(self) -> Result<u8, DoorError> {
+        let env = Env::read();
+        let (Some(root), Some(session), Some(actor)) = (env.root, env.session, env.actor) else {
+            return Err(DoorError::new("usage", "this agent is started by the town")
+                .hint("sling a bead: 'gt sling BEAD RIG --agent scripted'"));
+        };
+        let agent = Agent { root, session, actor, cwd: env.cwd };
+        agent.run().map(|()| 0).map_err(|error| DoorError::new("agent", error.to_string()))
+    }
+}

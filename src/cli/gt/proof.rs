@@ -1,0 +1,305 @@
+//! `gt mq proof`: what the ledger says of each landing, checked against git and the gates' records.
+//!
+//! The check reads the town's books only for what they claim; whether it is so is asked of git and
+//! of `logs/gates/<run>/result.json`.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::adapters::files;
+use crate::adapters::gates::GateRecord;
+use crate::adapters::git::GitError;
+use crate::adapters::git::RigGit;
+use crate::cli::gt::here::Here;
+use crate::cli::gt::print;
+use crate::cli::town::wiring;
+use crate::messages::door::DoorError;
+use crate::messages::door::Query;
+use crate::messages::views::LandingView;
+use crate::messages::views::MrView;
+use crate::model::ids::BeadId;
+use crate::model::ids::RigName;
+use crate::model::ids::RunId;
+use crate::model::ids::Sha;
+use crate::model::merge::Verdict;
+
+/// Exit code of a proof that found something wrong.
+const NOT_PROVEN: u8 = 1;
+
+/// One rig's proof.
+#[derive(Debug, Serialize)]
+pub struct Proof {
+    rig: RigName,
+    target: String,
+    /// Where the target is now.
+    tip: Option<Sha>,
+    /// Nothing is wrong.
+    clean: bool,
+    /// Every commit that the town landed, oldest first.
+    commits: Vec<Landed>,
+    /// Commits on the target that others brought.
+    outside: Vec<Outside>,
+    /// What is wrong with the whole.
+    problems: Vec<String>,
+}
+
+/// One commit that the town landed.
+#[derive(Debug, Serialize)]
+struct Landed {
+    commit: Sha,
+    tree: Option<Sha>,
+    /// The merge request whose last commit this is.
+    mr: Option<BeadId>,
+    bead: Option<BeadId>,
+    /// The run on the tip of its landing.
+    run: RunId,
+    /// The gates that passed there.
+    gates: Vec<String>,
+    landed_at: String,
+    problems: Vec<String>,
+}
+
+/// A commit of somebody else.
+#[derive(Debug, Serialize)]
+struct Outside {
+    commit: Sha,
+    /// `name <email>` of its committer.
+    committer: String,
+    subject: String,
+}
+
+/// Proves one rig or all; the exit code is 1 when something is wrong.
+pub(super) fn run(here: &Here, rig: Option<RigName>, json: bool) -> Result<u8, DoorError> {
+    let rigs: Vec<RigName> = match rig {
+        Some(rig) => {
+            here.registry.rig(&rig)?;
+            vec![rig]
+        }
+        None => here.registry.rigs.keys().cloned().collect(),
+    };
+    let mut proofs = Vec::new();
+    for rig in rigs {
+        let landings: Vec<LandingView> = here.ask(Query::Landings { rig: rig.clone() })?;
+        let mrs: Vec<MrView> = here.ask(Query::Queue { rig: Some(rig.clone()), all: true })?;
+        let git = wiring::rig_git(&here.town, &here.settings, &here.registry, &rig)?;
+        proofs.push(prove(&git, &landings, &mrs));
+    }
+    let clean = proofs.iter().all(|proof| proof.clean);
+    match json {
+        true => print::json(&proofs)?,
+        false => say(&proofs)?,
+    };
+    Ok(if clean { 0 } else { NOT_PROVEN })
+}
+
+fn say(proofs: &[Proof]) -> Result<u8, DoorError> {
+    for proof in proofs {
+        let state = if proof.clean { "clean" } else { "NOT PROVEN" };
+        let (rig, target, count) = (&proof.rig, &proof.target, proof.commits.len());
+        print::line(&format!("{rig} {target}: {state}, {count} commits landed by the town"))?;
+        for landed in &proof.commits {
+            let bead = landed.bead.as_ref().map_or("-", BeadId::as_str);
+            let tree = landed.tree.as_ref().map_or("?", Sha::as_str);
+            print::line(&format!(
+                "  {} tree {} {bead} run {} gates {}",
+                short(landed.commit.as_str()),
+                short(tree),
+                landed.run,
+                landed.gates.join(",")
+            ))?;
+            for problem in &landed.problems {
+                print::line(&format!("    ! {problem}"))?;
+            }
+        }
+        for other in &proof.outside {
+            let commit = short(other.commit.as_str());
+            print::line(&format!("  {commit} by {}: {}", other.committer, other.subject))?;
+        }
+        for problem in &proof.problems {
+            print::line(&format!("  ! {problem}"))?;
+        }
+    }
+    Ok(0)
+}
+
+fn short(id: &str) -> &str {
+    id.get(..10).unwrap_or(id)
+}
+
+/// Proves one rig's landings, oldest first.
+pub fn prove(git: &RigGit, landings: &[LandingView], mrs: &[MrView]) -> Proof {
+    let target = git.target.clone();
+    let mut proof = Proof {
+        rig: git.rig.clone(),
+        target: target.clone(),
+        tip: None,
+        clean: false,
+        commits: Vec::new(),
+        outside: Vec::new(),
+        problems: Vec::new(),
+    };
+    match git.refresh_target(&target).or_else(|_| git.known_target(&git.open()?, &target)) {
+        Ok(tip) => proof.tip = Some(Sha(tip.to_string())),
+        Err(error) => proof.problems.push(format!("branch '{target}' cannot be read: {error}")),
+    }
+    for landing in landings.iter().filter(|landing| landing.target == target) {
+        prove_landing(git, landing, mrs, &mut proof);
+    }
+    if let Some(tip) = proof.tip.clone() {
+        let ours: Vec<&LandingView> =
+            landings.iter().filter(|landing| landing.target == target).collect();
+        if let Err(error) = account_for(git, &ours, &tip, &mut proof) {
+            proof.problems.push(format!("the commits of '{target}' cannot be read: {error}"));
+        }
+    }
+    proof.clean =
+        proof.problems.is_empty() && proof.commits.iter().all(|landed| landed.problems.is_empty());
+    proof
+}
+
+fn prove_landing(git: &RigGit, landing: &LandingView, mrs: &[MrView], proof: &mut Proof) {
+    let mut problems = claims(landing);
+    problems.extend(record(git, landing));
+    match git.commit_tree(&landing.tip) {
+        Ok(tree) if tree == landing.tree => {}
+        Ok(tree) => problems.push(format!("its tree is {tree}, the ledger says {}", landing.tree)),
+        Err(error) => problems.push(format!("it is not in the repository: {error}")),
+    }
+    let commits = match git.commits_between(&landing.base, &landing.tip) {
+        Ok(commits) => commits,
+        Err(error) => {
+            problems.push(format!("its commits cannot be read: {error}"));
+            vec![landing.tip.clone()]
+        }
+    };
+    for mr in &landing.mrs {
+        let said = mrs.iter().find(|known| known.id == *mr).and_then(|mr| mr.merge_commit.clone());
+        let there = said.as_ref().is_some_and(|c| commits.contains(c) || *c == landing.base);
+        if !there {
+            problems.push(format!("{mr} landed here but its commit is not among these"));
+        }
+    }
+    let gates: Vec<String> = landing
+        .gates
+        .iter()
+        .filter(|gate| gate.verdict == Verdict::Passed)
+        .map(|gate| gate.name.clone())
+        .collect();
+    for commit in commits {
+        let mr = mrs.iter().find(|mr| mr.merge_commit.as_ref() == Some(&commit));
+        let mut own = reachable(git, &commit, proof.tip.as_ref());
+        if commit == landing.tip {
+            own.append(&mut problems);
+        }
+        proof.commits.push(Landed {
+            tree: git.commit_tree(&commit).ok(),
+            commit,
+            mr: mr.map(|mr| mr.id.clone()),
+            bead: mr.map(|mr| mr.bead.clone()),
+            run: landing.run.clone(),
+            gates: gates.clone(),
+            landed_at: landing.landed_at.clone(),
+            problems: own,
+        });
+    }
+    proof.problems.append(&mut problems);
+}
+
+/// What is wrong with the ledger's own words.
+fn claims(landing: &LandingView) -> Vec<String> {
+    let mut problems = Vec::new();
+    let run = &landing.run;
+    match &landing.tested_tree {
+        None => problems.push(format!("run {run} is not recorded")),
+        Some(tree) if *tree != landing.tree => {
+            problems.push(format!("run {run} tested tree {tree}, what landed is {}", landing.tree));
+        }
+        Some(_) => {}
+    }
+    if landing.verdict != Some(Verdict::Passed) {
+        let said = landing.verdict.map_or("nothing", Verdict::as_str);
+        problems.push(format!("run {run} is recorded as {said}, not passed"));
+    }
+    if landing.gates.is_empty() {
+        problems.push(format!("run {run} has no gates"));
+    }
+    let bad = landing.gates.iter().filter(|gate| gate.verdict != Verdict::Passed);
+    problems.extend(bad.map(|gate| format!("gate {} is {}", gate.name, gate.verdict)));
+    problems
+}
+
+/// What is wrong with the gates' own record of the run.
+fn record(git: &RigGit, landing: &LandingView) -> Vec<String> {
+    if landing.gates.iter().all(|gate| gate.name == "none") {
+        // The rig says that it has no gates: nothing ran, so nothing is recorded.
+        return Vec::new();
+    }
+    let path = git.town.gate_logs(&landing.run).join("result.json");
+    let record: GateRecord = match files::read_json(&path) {
+        Ok(Some(record)) => record,
+        Ok(None) => return vec![format!("there is no {}", path.display())],
+        Err(error) => return vec![error.to_string()],
+    };
+    let mut problems = Vec::new();
+    if record.tree != landing.tree {
+        problems.push(format!("{} is of tree {}", path.display(), record.tree));
+    }
+    let passed: BTreeSet<&str> = record
+        .results
+        .iter()
+        .filter(|result| result.verdict == Verdict::Passed)
+        .map(|result| result.name.as_str())
+        .collect();
+    for gate in &record.gates {
+        if !passed.contains(gate.name.as_str()) {
+            problems.push(format!("{} does not say that {} passed", path.display(), gate.name));
+        }
+    }
+    for gate in &landing.gates {
+        if !record.gates.iter().any(|known| known.name == gate.name) {
+            problems.push(format!("{} does not know gate {}", path.display(), gate.name));
+        }
+    }
+    problems
+}
+
+fn reachable(git: &RigGit, commit: &Sha, tip: Option<&Sha>) -> Vec<String> {
+    let Some(tip) = tip else { return Vec::new() };
+    match git.is_ancestor(commit, tip) {
+        Ok(true) => Vec::new(),
+        Ok(false) => vec![format!("it is not on '{}' any more", git.target)],
+        Err(error) => vec![error.to_string()],
+    }
+}
+
+/// Goes down the target from its tip to the first landing: what no landing brought is somebody
+/// else's, and must not carry the town's name.
+fn account_for(
+    git: &RigGit,
+    landings: &[&LandingView],
+    tip: &Sha,
+    proof: &mut Proof,
+) -> Result<(), GitError> {
+    let Some(first) = landings.first() else { return Ok(()) };
+    let ours: BTreeSet<Sha> = proof.commits.iter().map(|landed| landed.commit.clone()).collect();
+    let format = "--format=%H%x09%cn%x09%ce%x09%s";
+    let range = format!("{}..{tip}", first.base);
+    let log = git.cli().run(&["log", "--first-parent", "--reverse", format, &range])?;
+    let town = git.committer();
+    for line in log.lines() {
+        let mut parts = line.splitn(4, '\t').map(str::to_owned);
+        let mut part = || parts.next().unwrap_or_default();
+        let (commit, name, email, subject) = (Sha(part()), part(), part(), part());
+        if ours.contains(&commit) {
+            continue;
+        }
+        if name == town.name {
+            let text = format!("{commit} is by {name}, and no landing accounts for it: {subject}");
+            proof.problems.push(text);
+        }
+        let committer = format!("{name} <{email}>");
+        proof.outside.push(Outside { commit, committer, subject });
+    }
+    Ok(())
+}

@@ -1,0 +1,5 @@
+//! The command line.
+
+pub mod boot;
+pub mod gt;
+pub mod town;

@@ -1,0 +1,113 @@
+//! Why a town could not be made or changed.
+
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+use crate::adapters::rig_setup::SetupError;
+use crate::config::ConfigError;
+use crate::model::ids::RigName;
+use crate::model::ops::Refused;
+use crate::store::error::GroupError;
+use crate::store::error::StoreError;
+
+/// A refusal; each text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum TownError {
+    /// The directory has something else in it.
+    #[error("{path} is not empty and holds no town ({found}): choose another directory")]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// Something in it.
+        found: String,
+    },
+    /// A town inside a town.
+    #[error("{path} lies in the town at {outer}: choose a directory outside it")]
+    Nested {
+        /// The directory.
+        path: PathBuf,
+        /// The town around it.
+        outer: PathBuf,
+    },
+    /// Another process has the town.
+    #[error("the town is in use by {holder}: wait for it, or 'gt down', then try again")]
+    Locked {
+        /// What the lock file says of its holder.
+        holder: String,
+    },
+    /// The name cannot be a rig's.
+    #[error("'{0}' cannot name a rig: use 1 to 64 of a-z A-Z 0-9 _ and -, a letter first")]
+    BadName(String),
+    /// The rig is there with another repository or prefix.
+    #[error("rig {rig} is already there with {what}; remove it first, or choose another name")]
+    OtherRig {
+        /// The rig.
+        rig: RigName,
+        /// What differs.
+        what: String,
+    },
+    /// Work would be in the way.
+    #[error("rig {rig}: {what}; {remedy}")]
+    InUse {
+        /// The rig.
+        rig: RigName,
+        /// What is there.
+        what: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// Settings and registry.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Clones and directories.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The ledger.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The ledger's writer.
+    #[error(transparent)]
+    Group(#[from] GroupError),
+    /// The running town's lane.
+    #[error("{0}")]
+    Lane(String),
+    /// A rule of the ledger.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The file system.
+    #[error("{path}: {source}; check that it exists and may be read and written")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl TownError {
+    /// Wraps a failure of the file system.
+    pub fn io(path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.as_ref().to_owned();
+        move |source| Self::Io { path, source }
+    }
+
+    /// A stable word for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Foreign { .. } => "foreign_directory",
+            Self::Nested { .. } => "nested_town",
+            Self::Locked { .. } => "town_locked",
+            Self::BadName(_) => "bad_rig_name",
+            Self::OtherRig { .. } => "exists",
+            Self::InUse { .. } => "in_use",
+            Self::Config(_) => "config",
+            Self::Setup(_) => "rig_setup",
+            Self::Store(error) => error.code(),
+            Self::Group(_) | Self::Lane(_) => "store",
+            Self::Refused(refused) => refused.code(),
+            Self::Io { .. } => "io",
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What the rooms are told by settings and registry: pure translation.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::adapters::git::Landing;
+use crate::adapters::git::RigGit;
+use crate::adapters::layout::Town;
+use crate::adapters::rig_setup::RigSetup;
+use crate::adapters::world::RigSite;
+use crate::adapters::world::WorldSettings;
+use crate::config::ConfigError;
+use crate::config::Settings;
+use crate::config::registry::Registry;
+use crate::config::registry::RigEntry;
+use crate::model::ids::RigName;
+use crate::store::ledger;
+
+/// Milliseconds as a duration.
+fn millis(ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+}
+
+/// The town at a root, with the runtime directory of the environment.
+#[must_use]
+pub fn town(root: &Path, runtime_dir: Option<&PathBuf>) -> Town {
+    let town = Town::new(root);
+    match runtime_dir {
+        Some(dir) => town.with_runtime_dir(dir),
+        None => town,
+    }
+}
+
+/// The landing kind's word in the registry.
+#[must_use]
+pub fn landing_word(landing: Landing) -> &'static str {
+    match landing {
+        Landing::Remote => "remote",
+        Landing::Canonical => "canonical",
+    }
+}
+
+/// The landing kind behind the registry's word.
+///
+/// # Errors
+/// [`ConfigError::Key`] for another word.
+pub fn landing(name: &RigName, entry: &RigEntry) -> Result<Landing, ConfigError> {
+    match entry.landing.as_str() {
+        "remote" => Ok(Landing::Remote),
+        "canonical" => Ok(Landing::Canonical),
+        other => Err(ConfigError::Key {
+            file: "mayor/rigs.json".to_owned(),
+            key: format!("rigs.{name}.landing"),
+            why: format!("'{other}' is neither \"remote\" nor \"canonical\""),
+        }),
+    }
+}
+
+/// The branch that a rig's work lands on: its settings', else the registry's.
+#[must_use]
+pub fn target(settings: &Settings, name: &RigName, entry: &RigEntry) -> String {
+    let own = settings.rigs.get(name.as_str()).and_then(|rig| rig.target.clone());
+    own.unwrap_or_else(|| entry.default_branch.clone())
+}
+
+/// What the ledger is told.
+#[must_use]
+pub fn ledger_settings(settings: &Settings) -> ledger::Settings {
+    let store = &settings.store;
+    ledger::Settings {
+        cache_mb: store.cache_mb,
+        readers: store.readers,
+        reader_wait_ms: store.reader_wait_ms,
+        busy_ms: store.busy_ms,
+        migrate_wait_ms: store.writer_wait_ms,
+        writer_id: store.writer_id,
+    }
+}
+
+/// What the world is told. `base_env` is what agents start from.
+///
+/// # Errors
+/// The registry has an unknown landing kind.
+pub fn world_settings(
+    settings: &Settings,
+    registry: &Registry,
+    exe: PathBuf,
+    base_env: BTreeMap<String, String>,
+) -> Result<WorldSettings, ConfigError> {
+    let mut rigs = BTreeMap::new();
+    for (name, entry) in &registry.rigs {
+        let site = RigSite {
+            prefix: entry.beads.prefix.clone(),
+            target: target(settings, name, entry),
+            landing: landing(name, entry)?,
+        };
+        rigs.insert(name.clone(), site);
+    }
+    Ok(WorldSettings {
+        exe,
+        presets: settings.agents.iter().map(|(name, p)| (name.clone(), p.argv())).collect(),
+        default_preset: settings.default_agent.clone(),
+        owner_email: settings.owner.email.clone(),
+        base_env,
+        agent_env: settings.agent_env.clone(),
+        gate_env: settings.gate_env.clone(),
+        rigs,
+        log_max_bytes: settings.log_max_bytes,
+        git_timeout_ms: u64::try_from(settings.git_timeout).unwrap_or(0),
+        git_jobs: settings.git_jobs,
+        grace_ms: u64::try_from(settings.limits.stop_grace_ms).unwrap_or(0),
+    })
+}
+
+/// Git of a registered rig.
+///
+/// # Errors
+/// No such rig, or an unknown landing kind.
+pub fn rig_git(
+    town: &Town,
+    settings: &Settings,
+    registry: &Registry,
+    rig: &RigName,
+) -> Result<RigGit, ConfigError> {
+    let entry = registry.rig(rig)?;
+    Ok(RigGit {
+        town: town.clone(),
+        rig: rig.clone(),
+        landing: landing(rig, entry)?,
+        target: target(settings, rig, entry),
+        owner_email: settings.owner.email.clone(),
+        timeout: millis(settings.git_timeout),
+    })
+}
+
+/// The set-up of a rig from a repository.
+#[must_use]
+pub fn rig_setup(
+    town: &Town,
+    settings: &Settings,
+    rig: &RigName,
+    source: &str,
+    target: Option<String>,
+) -> RigSetup {
+    RigSetup {
+        town: town.clone(),
+        rig: rig.clone(),
+        source: source.to_owned(),
+        target,
+        owner_email: settings.owner.email.clone(),
+        timeout: millis(settings.git_timeout),
+    }
+}

@@ -1,0 +1,301 @@
+//! Typed settings of a town, in layers: the only reader of the environment and of settings files.
+//!
+//! Built-in defaults < `mayor/daemon.json` (periods only) < `settings/config.json` < environment.
+//! A setting is an environment variable `GT_` and its key in capitals, with two underscores for
+//! each dot: `GT_STORE__CACHE_MB`. An unknown key or a value of the wrong type is an error that
+//! names the file and the key. Nothing here starts, opens or decides anything.
+
+pub mod duration;
+pub mod edit;
+pub mod env;
+pub mod error;
+mod layers;
+#[cfg(test)]
+mod tests;
+pub mod presets;
+pub mod registry;
+pub mod town;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::Serialize;
+use serde::Serializer;
+use serde::de::MapAccess;
+use serde::de::Visitor;
+use serde::de::value::MapAccessDeserializer;
+
+pub use crate::config::error::ConfigError;
+pub use crate::config::layers::load;
+pub use crate::config::layers::load_with;
+use crate::config::presets::AgentPreset;
+use crate::config::presets::builtin;
+use crate::machines::limits::Limits;
+use crate::messages::QueueSettings;
+use crate::model::ids::RigName;
+use crate::model::merge::GateSpec;
+
+/// All settings of a town, complete: every field has a default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Always `town-settings`: what the file is.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Version of the file's form: 1.
+    pub version: u32,
+    /// The preset of a session that names none.
+    pub default_agent: String,
+    /// Agent presets by name; the built-in ones are there unless overridden.
+    pub agents: BTreeMap<String, AgentPreset>,
+    /// Environment of every agent, beside its identity.
+    pub agent_env: BTreeMap<String, String>,
+    /// Names of variables of the daemon's own environment that agents get too.
+    pub pass_env: Vec<String>,
+    /// Environment of every gate; no secrets.
+    pub gate_env: BTreeMap<String, String>,
+    /// Milliseconds for a gate that has no `timeout` of its own.
+    pub gate_timeout: i64,
+    /// Milliseconds for one git command.
+    pub git_timeout: i64,
+    /// Git jobs at once.
+    pub git_jobs: usize,
+    /// Bound of one log, in bytes.
+    pub log_max_bytes: u64,
+    /// Bounds and periods of the machines.
+    pub limits: Limits,
+    /// The person.
+    pub owner: Owner,
+    /// Merge queues, unless a rig says otherwise.
+    pub queue: QueueDefaults,
+    /// What rigs have of their own, by name.
+    pub rigs: BTreeMap<String, RigSettings>,
+    /// The ledger.
+    pub store: StoreSettings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            kind: "town-settings".to_owned(),
+            version: 1,
+            default_agent: presets::SCRIPTED.to_owned(),
+            agents: builtin(),
+            agent_env: BTreeMap::new(),
+            pass_env: Vec::new(),
+            gate_env: BTreeMap::new(),
+            gate_timeout: 10 * 60_000,
+            git_timeout: 120_000,
+            git_jobs: 8,
+            log_max_bytes: 8 << 20,
+            limits: Limits::default(),
+            owner: Owner::default(),
+            queue: QueueDefaults::default(),
+            rigs: BTreeMap::new(),
+            store: StoreSettings::default(),
+        }
+    }
+}
+
+/// The person whose town it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Owner {
+    /// Name.
+    pub name: String,
+    /// E-mail of every commit made in the town.
+    pub email: String,
+}
+
+impl Default for Owner {
+    fn default() -> Self {
+        Self { name: "overseer".to_owned(), email: "overseer@localhost".to_owned() }
+    }
+}
+
+/// How merge queues run unless a rig says otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QueueDefaults {
+    /// Most merge requests in one stack.
+    pub batch_max: usize,
+    /// Runs in a row that could not run before a person is told.
+    pub stuck_max: i64,
+    /// Returns of one bead before a person is told.
+    pub rework_max: i64,
+}
+
+impl Default for QueueDefaults {
+    fn default() -> Self {
+        Self { batch_max: 8, stuck_max: 3, rework_max: 3 }
+    }
+}
+
+/// What one rig has of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RigSettings {
+    /// The gates.
+    #[serde(skip_serializing_if = "Gates::is_unset")]
+    pub gates: Gates,
+    /// The branch that work lands on; else the one that `gt rig add` found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// As [`QueueDefaults::batch_max`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_max: Option<usize>,
+    /// As [`QueueDefaults::stuck_max`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stuck_max: Option<i64>,
+    /// As [`QueueDefaults::rework_max`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rework_max: Option<i64>,
+}
+
+/// The gates of a rig. Nothing lands where neither is said (I10).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gates {
+    /// By name.
+    Named(BTreeMap<String, GateSettings>),
+    /// The word `none`: everything may land.
+    None,
+}
+
+impl Default for Gates {
+    fn default() -> Self {
+        Self::Named(BTreeMap::new())
+    }
+}
+
+impl Gates {
+    /// Whether nothing was said.
+    #[must_use]
+    pub fn is_unset(&self) -> bool {
+        matches!(self, Self::Named(gates) if gates.is_empty())
+    }
+}
+
+impl Serialize for Gates {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Named(gates) => gates.serialize(serializer),
+            Self::None => serializer.serialize_str("none"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Gates {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Shape;
+        impl<'de> Visitor<'de> for Shape {
+            type Value = Gates;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("gates by name, each with cmd and timeout, or the word \"none\"")
+            }
+            fn visit_str<E: serde::de::Error>(self, word: &str) -> Result<Gates, E> {
+                match word {
+                    "none" => Ok(Gates::None),
+                    _ => Err(E::invalid_value(serde::de::Unexpected::Str(word), &self)),
+                }
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Gates, A::Error> {
+                BTreeMap::deserialize(MapAccessDeserializer::new(map)).map(Gates::Named)
+            }
+        }
+        deserializer.deserialize_any(Shape)
+    }
+}
+
+/// One gate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GateSettings {
+    /// The shell command; it must not be empty.
+    pub cmd: String,
+    /// Milliseconds until its whole process tree is ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<i64>,
+}
+
+/// Which engine holds the ledger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DoltMode {
+    /// Compiled in.
+    #[default]
+    Embedded,
+    /// One `dolt sql-server` per town.
+    Server,
+}
+
+impl DoltMode {
+    /// The word of the settings and of `.beads/metadata.json`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Server => "server",
+        }
+    }
+}
+
+/// The ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreSettings {
+    /// Page cache of one database in megabytes.
+    pub cache_mb: u32,
+    /// Which engine.
+    pub dolt_mode: DoltMode,
+    /// Most reading connections of one database.
+    pub readers: usize,
+    /// Milliseconds that a caller waits for a reading connection.
+    pub reader_wait_ms: u64,
+    /// Milliseconds that a connection waits for another one's commit.
+    pub busy_ms: i32,
+    /// Milliseconds that a command waits for another process's writer lock.
+    pub writer_wait_ms: u64,
+    /// 0 to 255: tells this clone's keys from another's.
+    pub writer_id: i64,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self {
+            cache_mb: 64,
+            dolt_mode: DoltMode::Embedded,
+            readers: 4,
+            reader_wait_ms: 10_000,
+            busy_ms: 5_000,
+            writer_wait_ms: 10_000,
+            writer_id: 0,
+        }
+    }
+}
+
+impl Settings {
+    /// How a rig's queue runs. `target` is what the registry says; a rig's own `target` wins.
+    #[must_use]
+    pub fn queue_settings(&self, rig: &RigName, target: &str) -> QueueSettings {
+        let own = self.rigs.get(rig.as_str()).cloned().unwrap_or_default();
+        let gates_none = own.gates == Gates::None;
+        let gates = match own.gates {
+            Gates::Named(gates) => gates,
+            Gates::None => BTreeMap::new(),
+        };
+        let spec = |(name, gate): (String, GateSettings)| GateSpec {
+            name,
+            cmd: gate.cmd,
+            timeout_ms: gate.timeout.unwrap_or(self.gate_timeout),
+        };
+        QueueSettings {
+            target: own.target.unwrap_or_else(|| target.to_owned()),
+            gates: gates.into_iter().map(spec).collect(),
+            gates_none,
+            batch_max: own.batch_max.unwrap_or(self.queue.batch_max),
+            stuck_max: own.stuck_max.unwrap_or(self.queue.stuck_max),
+            rework_max: own.rework_max.unwrap_or(self.queue.rework_max),
+        }
+    }
+}
