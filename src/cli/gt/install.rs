@@ -34,10 +34,7 @@ impl Install {
         let verb = if made.existed { "is whole" } else { "is ready" };
         print::line(&format!("town '{}' {verb} at {}", made.name, made.root))?;
         if !made.existed {
-            print::line(&format!(
-                "next: cd {} && gt rig add NAME REPOSITORY && gt up",
-                made.root
-            ))?;
+            print::line(&format!("next: cd {} && gt rig add NAME REPOSITORY && gt up", made.root))?;
         }
         Ok(0)
     }

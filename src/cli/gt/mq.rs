@@ -124,7 +124,14 @@ fn list(here: &Here, rig: Option<RigName>, all: bool, json: bool) -> Result<u8, 
     let rows = mrs.iter().map(|mr| {
         let state = if mr.in_cycle { "in cycle".to_owned() } else { mr.state.to_string() };
         let head: String = mr.head.as_str().chars().take(10).collect();
-        vec![mr.id.to_string(), state, mr.bead.to_string(), head, mr.branch.clone(), mr.title.clone()]
+        vec![
+            mr.id.to_string(),
+            state,
+            mr.bead.to_string(),
+            head,
+            mr.branch.clone(),
+            mr.title.clone(),
+        ]
     });
     print::table(&["MR", "STATE", "BEAD", "HEAD", "BRANCH", "TITLE"], rows.collect())
 }

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use crate::adapters::sessions::Sessions;
 use crate::cli::gt::here::Here;
-use crate::cli::gt::status;
 use crate::cli::gt::print;
+use crate::cli::gt::status;
 use crate::messages::door::Control;
 use crate::messages::door::DoorError;
 use crate::messages::door::Query;

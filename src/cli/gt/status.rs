@@ -15,7 +15,9 @@ use crate::model::ids::Role;
 
 /// The whole town at a glance.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  gt status\n  gt status --watch\n  gt status --json | jq .rigs")]
+#[command(
+    after_help = "Examples:\n  gt status\n  gt status --watch\n  gt status --json | jq .rigs"
+)]
 pub struct Status {
     /// Print JSON.
     #[arg(long)]
@@ -79,7 +81,8 @@ pub(super) fn show(town: &StatusView) -> Result<u8, DoorError> {
         print::line("no rigs yet: gt rig add NAME REPOSITORY")?;
     }
     for escalation in &town.escalations {
-        let text = format!("! {}: {} ({})", escalation.subject, escalation.condition, escalation.id);
+        let text =
+            format!("! {}: {} ({})", escalation.subject, escalation.condition, escalation.id);
         print::line(&text)?;
     }
     let mail = match town.unread_mail {
