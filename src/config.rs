@@ -10,10 +10,10 @@ pub mod edit;
 pub mod env;
 pub mod error;
 mod layers;
-pub mod presets;
-pub mod registry;
 #[cfg(test)]
 mod tests;
+pub mod presets;
+pub mod registry;
 pub mod town;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,16 @@
-//! The command line.
+//! The command line: what was asked for is parsed, sent through the door, and printed.
+//!
+//! [`context`] finds the town and the database that are meant, [`call`] asks the daemon or, without
+//! one, the ledger itself; [`render`] prints; [`error`] has the exit codes. Families of commands are
+//! one file each.
 
+pub mod books;
 pub mod boot;
+pub mod call;
+pub mod context;
+pub mod error;
 pub mod gt;
+pub mod render;
 pub mod town;
+
+pub use gt::run_gt;

@@ -218,7 +218,7 @@ macro_rules! each {
             $call($tx, &Member { convoy, bead, rig, closed: full });
             let parked = full.then(text);
             let rig = RigName::from(if full { "a" } else { "b" });
-            $call($tx, &Queue { rig, cycle: Cycle::Idle, cycles: 4, parked, retry_after: 3 });
+            $call($tx, &Queue { rig, cycle: Cycle::Idle, cycles: 4, parked, retry_after: 0 });
         }
         let (a, b, me) = (id("gt-a"), id("gt-b"), name("me"));
         let dep = Dep {

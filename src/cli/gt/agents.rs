@@ -2,8 +2,9 @@
 
 use clap::Args;
 
+use crate::cli::context::Wanted;
 use crate::cli::gt::here::Here;
-use crate::cli::gt::print;
+use crate::cli::render;
 use crate::messages::door::DoorError;
 use crate::messages::door::Query;
 use crate::messages::views::AgentView;
@@ -21,15 +22,15 @@ pub struct Agents {
 }
 
 impl Agents {
-    pub(super) fn run(self) -> Result<u8, DoorError> {
-        let here = Here::find()?;
+    pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
+        let here = Here::find(at)?;
         let rig = self.rig.map(RigName);
         if let Some(rig) = &rig {
             here.registry.rig(rig)?;
         }
         let all: Vec<AgentView> = here.ask(Query::Agents { rig })?;
         if self.json {
-            return print::json(&all);
+            return render::json(&all);
         }
         let rows = all.iter().map(|agent| {
             let fields = &agent.fields;
@@ -37,6 +38,6 @@ impl Agents {
             let class = fields.persistence.clone();
             vec![agent.actor.clone(), agent.id.to_string(), fields.agent_state.clone(), hook, class]
         });
-        print::table(&["WHO", "BEAD", "STATE", "HOOK", "CLASS"], rows.collect())
+        render::table(&["WHO", "BEAD", "STATE", "HOOK", "CLASS"], rows.collect())
     }
 }

@@ -4,8 +4,9 @@ use clap::Subcommand;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::cli::context::Wanted;
 use crate::cli::gt::here::Here;
-use crate::cli::gt::print;
+use crate::cli::render;
 use crate::config::duration;
 use crate::config::edit;
 use crate::config::edit::Entry;
@@ -106,20 +107,20 @@ fn shown(entry: &Entry) -> String {
 }
 
 impl Config {
-    pub(super) fn run(self) -> Result<u8, DoorError> {
+    pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
         // Settings that do not hold must not keep a person from mending them.
-        let here = Here::for_settings()?;
+        let here = Here::for_settings(at)?;
         let (town, vars) = (&here.town, &here.vars);
         match self {
             Self::Get { key, json } => {
                 let entry = edit::get(town, vars, &key)?;
-                if json { print::json(&entry) } else { print::line(&shown(&entry)) }
+                if json { render::json(&entry) } else { render::line(&shown(&entry)) }
             }
             Self::Set { key, value } => {
                 may_change(&here)?;
                 let entry = edit::set(town, vars, &key, &value)?;
                 if entry.origin.starts_with("environment") {
-                    print::line(&format!("note: {} is above it and still wins", entry.origin))?;
+                    render::line(&format!("note: {} is above it and still wins", entry.origin))?;
                 }
                 changed(&here)
             }
@@ -131,14 +132,14 @@ impl Config {
             Self::List { json } => {
                 let all = edit::list(town, vars)?;
                 if json {
-                    return print::json(&all);
+                    return render::json(&all);
                 }
                 let rows = all.iter().map(|e| vec![e.key.clone(), shown(e), e.origin.clone()]);
-                print::table(&["KEY", "VALUE", "FROM"], rows.collect())
+                render::table(&["KEY", "VALUE", "FROM"], rows.collect())
             }
             Self::Agent(agent) => agent.run(&here),
             Self::DefaultAgent { name: None } => {
-                print::line(&shown(&edit::get(town, vars, "default_agent")?))
+                render::line(&shown(&edit::get(town, vars, "default_agent")?))
             }
             Self::DefaultAgent { name: Some(name) } => {
                 may_change(&here)?;
@@ -178,13 +179,13 @@ impl Agent {
                     })
                     .collect();
                 if json {
-                    return print::json(&lines);
+                    return render::json(&lines);
                 }
                 let rows = lines.into_iter().map(|line| {
                     let mark = if line.default { "*" } else { "" };
                     vec![format!("{}{mark}", line.name), line.command, line.description]
                 });
-                print::table(&["AGENT", "COMMAND", ""], rows.collect())
+                render::table(&["AGENT", "COMMAND", ""], rows.collect())
             }
         }
     }
@@ -192,7 +193,7 @@ impl Agent {
 
 /// An agent must not change the gates that judge it.
 fn may_change(here: &Here) -> Result<(), DoorError> {
-    if !here.env.is_agent() {
+    if !here.env().is_agent() {
         return Ok(());
     }
     Err(DoorError::new("denied", "an agent's session cannot change settings")

@@ -2,8 +2,9 @@
 
 use clap::Subcommand;
 
+use crate::cli::context::Wanted;
 use crate::cli::gt::here::Here;
-use crate::cli::gt::print;
+use crate::cli::render;
 use crate::messages::door::DoorError;
 use crate::messages::door::Query;
 use crate::messages::views::ConvoyView;
@@ -33,12 +34,12 @@ pub enum Convoy {
 }
 
 impl Convoy {
-    pub(super) fn run(self) -> Result<u8, DoorError> {
-        let here = Here::find()?;
+    pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
+        let here = Here::find(at)?;
         match self {
             Self::List { all, json } => {
                 let convoys: Vec<ConvoyView> = here.ask(Query::Convoys { all })?;
-                if json { print::json(&convoys) } else { list(&convoys) }
+                if json { render::json(&convoys) } else { list(&convoys) }
             }
             Self::Status { id, json } => {
                 let convoys: Vec<ConvoyView> = here.ask(Query::Convoys { all: true })?;
@@ -47,7 +48,7 @@ impl Convoy {
                     return Err(DoorError::new("not_found", format!("no convoy '{id}'"))
                         .hint("'gt convoy list --all' shows them"));
                 };
-                if json { print::json(&convoy) } else { one(&convoy) }
+                if json { render::json(&convoy) } else { one(&convoy) }
             }
         }
     }
@@ -63,16 +64,16 @@ fn line(convoy: &ConvoyView) -> Vec<String> {
 
 fn list(convoys: &[ConvoyView]) -> Result<u8, DoorError> {
     if convoys.is_empty() {
-        return print::line("no convoys under way");
+        return render::line("no convoys under way");
     }
-    print::table(&["CONVOY", "STATE", "OWNER", "TITLE"], convoys.iter().map(line).collect())
+    render::table(&["CONVOY", "STATE", "OWNER", "TITLE"], convoys.iter().map(line).collect())
 }
 
 fn one(convoy: &ConvoyView) -> Result<u8, DoorError> {
-    print::line(&line(convoy).join("  "))?;
+    render::line(&line(convoy).join("  "))?;
     for member in &convoy.members {
         let mark = if member.closed { "x" } else { " " };
-        print::line(&format!("  [{mark}] {} ({})", member.bead, member.rig))?;
+        render::line(&format!("  [{mark}] {} ({})", member.bead, member.rig))?;
     }
     Ok(0)
 }

@@ -4,8 +4,9 @@ use clap::Subcommand;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::cli::context::Wanted;
 use crate::cli::gt::here::Here;
-use crate::cli::gt::print;
+use crate::cli::render;
 use crate::cli::town::crew;
 use crate::cli::town::lock::TownLock;
 use crate::messages::door::Control;
@@ -44,20 +45,20 @@ pub enum Crew {
 }
 
 impl Crew {
-    pub(super) fn run(self) -> Result<u8, DoorError> {
-        let here = Here::find()?;
+    pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
+        let here = Here::find(at)?;
         match self {
             Self::Add { name, rig } => {
                 let rig = here.rig(rig)?;
                 add(&here, &rig, &name)?;
                 let path = here.town.crew(&rig, &name);
-                print::line(&format!("{name}'s clone is at {}", path.display()))
+                render::line(&format!("{name}'s clone is at {}", path.display()))
             }
             Self::List { rig, json } => list(&here, rig.map(RigName), json),
             Self::Remove { name, rig } => {
                 let rig = here.rig(rig)?;
                 remove(&here, &rig, &name)?;
-                print::line(&format!("{name}'s clone of {rig} is gone"))
+                render::line(&format!("{name}'s clone of {rig} is gone"))
             }
         }
     }
@@ -94,15 +95,17 @@ fn list(here: &Here, only: Option<RigName>, json: bool) -> Result<u8, DoorError>
     let all: Vec<(&RigName, &String)> =
         rigs.flat_map(|(rig, entry)| entry.crew.iter().map(move |name| (rig, name))).collect();
     if json {
-        let line = |(rig, name): &(&RigName, &String)| json!({"rig": rig, "name": name, "path": here.town.crew(rig, name)});
-        return print::json(&all.iter().map(line).collect::<Vec<_>>());
+        let line = |(rig, name): &(&RigName, &String)| {
+            json!({"rig": rig, "name": name, "path": here.town.crew(rig, name)})
+        };
+        return render::json(&all.iter().map(line).collect::<Vec<_>>());
     }
     if all.is_empty() {
-        return print::line("no clones of people yet: gt crew add NAME --rig RIG");
+        return render::line("no clones of people yet: gt crew add NAME --rig RIG");
     }
     let rows = all.iter().map(|(rig, name)| {
         let path = here.town.crew(rig, name).display().to_string();
         vec![rig.to_string(), (*name).clone(), path]
     });
-    print::table(&["RIG", "NAME", "PATH"], rows.collect())
+    render::table(&["RIG", "NAME", "PATH"], rows.collect())
 }

@@ -5,8 +5,9 @@ use serde_json::json;
 
 use crate::adapters::files;
 use crate::cli::boot;
+use crate::cli::context::Wanted;
 use crate::cli::gt::here::Here;
-use crate::cli::gt::print;
+use crate::cli::render;
 use crate::cli::town::lock::TownLock;
 use crate::messages::door::DoorError;
 use crate::messages::door::Query;
@@ -35,17 +36,16 @@ pub enum Daemon {
 }
 
 impl Daemon {
-    pub(super) fn run(self) -> Result<u8, DoorError> {
-        let here = Here::find()?;
+    pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
+        let here = Here::find(at)?;
         match self {
             Self::Run => boot::run_daemon(here.town.root()).map(|()| 0).map_err(DoorError::from),
             Self::Status { json } => status(&here, json),
             Self::Logs { lines } => {
                 let path = here.town.daemon().join("daemon.log");
-                let text = files::tail(&path, lines, LOG_BYTES).map_err(|error| {
-                    DoorError::new("io", format!("{}: {error}", path.display()))
-                })?;
-                if text.is_empty() { Ok(0) } else { print::line(&text) }
+                let text = files::tail(&path, lines, LOG_BYTES)
+                    .map_err(|error| DoorError::new("io", format!("{}: {error}", path.display())))?;
+                if text.is_empty() { Ok(0) } else { render::line(&text) }
             }
         }
     }
@@ -55,9 +55,9 @@ fn status(here: &Here, json: bool) -> Result<u8, DoorError> {
     let Some(hello) = here.hello()? else {
         let holder = TownLock::holder(&here.town)?;
         if json {
-            return print::json(&json!({"running": false, "lock": holder}));
+            return render::json(&json!({"running": false, "lock": holder}));
         }
-        return print::line(&match holder {
+        return render::line(&match holder {
             None => "the daemon is not running: gt up".to_owned(),
             Some(holder) => format!("the daemon does not answer; {holder} has the town"),
         });
@@ -66,11 +66,11 @@ fn status(here: &Here, json: bool) -> Result<u8, DoorError> {
     if json {
         let own = json!({"running": true, "pid": hello.pid, "version": hello.version,
             "town": hello.town, "daemon": town.daemon});
-        return print::json(&own);
+        return render::json(&own);
     }
-    print::line(&format!("running as process {}, version {}", hello.pid, hello.version))?;
+    render::line(&format!("running as process {}, version {}", hello.pid, hello.version))?;
     for (key, value) in town.daemon.iter().filter_map(|daemon| daemon.as_object()).flatten() {
-        print::line(&format!("  {key}: {value}"))?;
+        render::line(&format!("  {key}: {value}"))?;
     }
     Ok(0)
 }

@@ -6,8 +6,9 @@ use clap::Args;
 use serde_json::json;
 
 use crate::adapters::git::cli::Git;
+use crate::cli::context::Wanted;
 use crate::cli::gt::here::Here;
-use crate::cli::gt::print;
+use crate::cli::render;
 use crate::cli::town::wiring;
 use crate::messages::door::DoorError;
 use crate::messages::door::Query;
@@ -36,8 +37,8 @@ pub struct Done {
 }
 
 impl Done {
-    pub(super) fn run(self) -> Result<u8, DoorError> {
-        let here = Here::find()?;
+    pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
+        let here = Here::find(at)?;
         let head = match self.no_change {
             Some(_) => read_head(&here)?,
             None => finished_head(&here)?,
@@ -46,22 +47,22 @@ impl Done {
         here.send(request)?;
         let running = here.is_up();
         if self.json {
-            return print::json(&json!({"head": head, "no_change": self.no_change,
+            return render::json(&json!({"head": head, "no_change": self.no_change,
                 "running": running}));
         }
-        print::line(&match &self.no_change {
+        render::line(&match &self.no_change {
             None => format!("handed in {head}: the town takes it from here, this session is over"),
             Some(_) => "closed without a change: this session is over".to_owned(),
         })?;
         if !running {
-            print::line("the town is not running: it runs at 'gt up'")?;
+            render::line("the town is not running: it runs at 'gt up'")?;
         }
         Ok(0)
     }
 }
 
 fn git(here: &Here) -> Git {
-    Git::new(&here.env.cwd, GIT_WITHIN)
+    Git::new(here.cwd(), GIT_WITHIN)
 }
 
 fn failed(error: &dyn std::fmt::Display) -> DoorError {
@@ -102,8 +103,9 @@ fn finished_head(here: &Here) -> Result<Sha, DoorError> {
         let range = format!("{}..HEAD", rig_git.target_ref(&rig_git.target));
         if ask(&["rev-list", "--count", &range])? == "0" {
             let text = format!("there is no commit on top of '{}'", rig_git.target);
-            return Err(DoorError::new("not_now", text)
-                .hint("commit your work; if nothing has to change: gt done --no-change 'REASON'"));
+            return Err(DoorError::new("not_now", text).hint(
+                "commit your work; if nothing has to change: gt done --no-change 'REASON'",
+            ));
         }
     }
     Ok(head)

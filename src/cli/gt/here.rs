@@ -1,22 +1,32 @@
 //! Where a command is: the town, its settings, who asks, and the way to the door.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
 use crate::adapters::layout::Town;
+use crate::cli::call;
+use crate::cli::context::Context;
+use crate::cli::context::Place;
+use crate::cli::context::Wanted;
 use crate::cli::town::error::TownError;
 use crate::cli::town::wiring;
 use crate::config;
-use crate::config::ConfigError;
 use crate::config::Settings;
 use crate::config::env;
 use crate::config::env::Env;
 use crate::config::registry::Registry;
+use crate::config::town::TownFile;
+use crate::gateway::client;
+use crate::gateway::client::ClientError;
 use crate::messages::door::Answer;
+use crate::messages::door::Call;
 use crate::messages::door::Control;
 use crate::messages::door::DoorError;
 use crate::messages::door::HelloView;
+use crate::messages::door::PROTOCOL;
 use crate::messages::door::Query;
 use crate::messages::door::Request;
 use crate::model::ids::BeadId;
@@ -27,10 +37,13 @@ use crate::model::ops::Facts;
 use crate::model::ops::Op;
 use crate::store::ledger::Ledger;
 
+/// How long the door may take to say who answers.
+const HELLO_WITHIN: Duration = Duration::from_secs(10);
+
 /// What a command of `gt` works with.
 pub struct Here {
-    /// Who and where this process is.
-    pub env: Env,
+    /// Where and who, as the door needs it.
+    pub context: Context,
     /// `GT_` variables, for the settings' top layer.
     pub vars: BTreeMap<String, String>,
     /// The town.
@@ -42,14 +55,13 @@ pub struct Here {
 }
 
 impl Here {
-    /// The town around this directory, or of `GT_ROOT`, with its settings.
+    /// The town that is meant, with its settings.
     ///
     /// # Errors
     /// There is no town, or its files do not hold.
-    pub fn find() -> Result<Self, DoorError> {
-        let mut here = Self::for_settings()?;
+    pub fn find(at: &Wanted) -> Result<Self, DoorError> {
+        let mut here = Self::for_settings(at)?;
         here.settings = config::load_with(&here.town, &here.vars)?;
-        here.registry = Registry::read(&here.town)?;
         Ok(here)
     }
 
@@ -57,21 +69,28 @@ impl Here {
     ///
     /// # Errors
     /// There is no town.
-    pub fn for_settings() -> Result<Self, DoorError> {
-        let env = Env::read();
-        let root = match &env.root {
-            Some(root) => Some(Town::new(root)).filter(|town| town.town_json().is_file()),
-            None => Town::discover(&env.cwd),
+    pub fn for_settings(at: &Wanted) -> Result<Self, DoorError> {
+        let context = Context::find(Env::read(), at.clone())?;
+        let Place::Town { town, registry } = &context.place else {
+            let text = format!("{} is in no town", context.cwd.display());
+            return Err(DoorError::new("config", text)
+                .hint("cd into a town, name it with --town, or make one: 'gt install DIR'"));
         };
-        let Some(found) = root else {
-            let place = env.root.as_ref().unwrap_or(&env.cwd).display().to_string();
-            return Err(DoorError::new("no_town", format!("{place} is in no town"))
-                .hint("cd into a town, set GT_ROOT, or make one: 'gt install DIR'"));
-        };
-        let town = wiring::town(found.root(), env.runtime_dir.as_ref());
-        let vars = env::variables();
-        let (settings, registry) = (Settings::default(), Registry::default());
-        Ok(Self { env, vars, town, settings, registry })
+        let (town, registry) = (town.clone(), registry.clone());
+        let (vars, settings) = (env::variables(), Settings::default());
+        Ok(Self { context, vars, town, settings, registry })
+    }
+
+    /// Who and where this process is.
+    #[must_use]
+    pub fn env(&self) -> &Env {
+        &self.context.env
+    }
+
+    /// The directory that is meant.
+    #[must_use]
+    pub fn cwd(&self) -> &Path {
+        &self.context.cwd
     }
 
     /// The ledger, for a command that has the town to itself.
@@ -87,7 +106,7 @@ impl Here {
     /// # Errors
     /// The door's.
     pub fn send(&self, request: Request) -> Result<Answer, DoorError> {
-        todo_send(self, request)
+        call::send(&self.context, request)
     }
 
     /// Asks a question.
@@ -95,7 +114,7 @@ impl Here {
     /// # Errors
     /// The door's.
     pub fn ask<T: DeserializeOwned>(&self, query: Query) -> Result<T, DoorError> {
-        typed(self.send(Request::Read(query))?)
+        call::ask(&self.context, query)
     }
 
     /// Commits ops together in one database.
@@ -103,7 +122,7 @@ impl Here {
     /// # Errors
     /// The door's.
     pub fn write(&self, db: &Db, ops: Vec<Op>) -> Result<Facts, DoorError> {
-        Ok(self.send(Request::Write { db: db.clone(), ops })?.facts)
+        call::write(&self.context, db, ops)
     }
 
     /// Asks the running town for something.
@@ -119,7 +138,20 @@ impl Here {
     /// # Errors
     /// Somebody else answers.
     pub fn hello(&self) -> Result<Option<HelloView>, DoorError> {
-        todo_hello(self)
+        let call = Call {
+            protocol: PROTOCOL,
+            town: Some(TownFile::read(&self.town)?.id),
+            token: None,
+            actor: None,
+            request: Request::Hello,
+        };
+        match client::call(&self.town.socket_path(), &call, HELLO_WITHIN) {
+            Ok(answer) => typed(answer).map(Some),
+            Err(ClientError::Closed(_)) => Ok(None),
+            Err(ClientError::Door(error)) => Err(error),
+            Err(error) => Err(DoorError::new("unavailable", error.to_string())
+                .hint("'gt daemon logs' tells what the daemon does")),
+        }
     }
 
     /// Whether a daemon answers.
@@ -131,7 +163,7 @@ impl Here {
     /// The caller's address, as far as the environment tells.
     #[must_use]
     pub fn actor(&self) -> String {
-        let said = self.env.role.clone().or_else(|| self.env.actor.clone());
+        let said = self.env().role.clone().or_else(|| self.context.actor.clone());
         said.unwrap_or_else(|| Identity::Overseer.actor())
     }
 
@@ -140,15 +172,14 @@ impl Here {
     /// # Errors
     /// No prefix of this town begins it.
     pub fn db_of(&self, id: &BeadId) -> Result<Db, DoorError> {
-        crate::gateway::routing::route(&self.registry.databases(), id)
+        self.context.db_of(id)
     }
 
     /// The rig whose container this directory is in.
     #[must_use]
     pub fn rig_of_cwd(&self) -> Option<RigName> {
-        let cwd = std::fs::canonicalize(&self.env.cwd).unwrap_or_else(|_| self.env.cwd.clone());
         let root = std::fs::canonicalize(self.town.root()).ok()?;
-        let below = cwd.strip_prefix(root).ok()?;
+        let below = self.cwd().strip_prefix(root).ok()?;
         let first = below.components().next()?.as_os_str().to_str()?;
         let rig = RigName::from(first);
         self.registry.rigs.contains_key(&rig).then_some(rig)
@@ -157,13 +188,13 @@ impl Here {
     /// The rig that is meant where none is named: the session's, the directory's, or the only one.
     #[must_use]
     pub fn default_rig(&self) -> Option<RigName> {
-        let said = self.env.rig.clone().map(RigName);
-        said.filter(|rig| self.registry.rigs.contains_key(rig))
-            .or_else(|| self.rig_of_cwd())
-            .or_else(|| {
+        let said = self.env().rig.clone().map(RigName);
+        said.filter(|rig| self.registry.rigs.contains_key(rig)).or_else(|| self.rig_of_cwd()).or_else(
+            || {
                 let mut all = self.registry.rigs.keys();
                 all.next().filter(|_| all.next().is_none()).cloned()
-            })
+            },
+        )
     }
 
     /// A rig by name, or the default one.
@@ -190,18 +221,6 @@ fn typed<T: DeserializeOwned>(answer: Answer) -> Result<T, DoorError> {
     })
 }
 
-impl From<ConfigError> for DoorError {
-    fn from(error: ConfigError) -> Self {
-        let code = match &error {
-            ConfigError::NoSuchKey { .. } => "not_found",
-            ConfigError::Refused(_) => "invalid",
-            ConfigError::Io { .. } => "io",
-            ConfigError::Syntax { .. } | ConfigError::Key { .. } => "config",
-        };
-        Self::new(code, error.to_string())
-    }
-}
-
 impl From<TownError> for DoorError {
     fn from(error: TownError) -> Self {
         match error {
@@ -209,10 +228,4 @@ impl From<TownError> for DoorError {
             error => Self::new(error.code(), error.to_string()),
         }
     }
-}
-fn todo_send(here: &Here, request: Request) -> Result<Answer, DoorError> {
-    unimplemented!()
-}
-fn todo_hello(here: &Here) -> Result<Option<HelloView>, DoorError> {
-    Ok(None)
 }

@@ -8,8 +8,9 @@ use crate::adapters::templates;
 use crate::adapters::templates::Prime as Primer;
 use crate::adapters::templates::PrimeBead;
 use crate::adapters::templates::PrimeMail;
+use crate::cli::context::Wanted;
 use crate::cli::gt::here::Here;
-use crate::cli::gt::print;
+use crate::cli::render;
 use crate::messages::door::DoorError;
 use crate::messages::door::Query;
 use crate::messages::views::HookView;
@@ -34,27 +35,27 @@ pub struct Hook {
 }
 
 impl Hook {
-    pub(super) fn run(self) -> Result<u8, DoorError> {
-        let here = Here::find()?;
+    pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
+        let here = Here::find(at)?;
         let hook: HookView = here.ask(Query::Hook { actor: self.actor })?;
         if self.json {
-            return print::json(&hook);
+            return render::json(&hook);
         }
         match &hook.bead {
-            None => print::line(&format!("nothing is on the hook of {}", hook.actor))?,
-            Some(bead) => print::line(&format!("{} {}", bead.id, bead.title))?,
+            None => render::line(&format!("nothing is on the hook of {}", hook.actor))?,
+            Some(bead) => render::line(&format!("{} {}", bead.id, bead.title))?,
         };
         if let Some(branch) = &hook.branch {
-            print::line(&format!("  branch {branch}, {}", hook.phase))?;
+            render::line(&format!("  branch {branch}, {}", hook.phase))?;
         }
         if let Some(mr) = &hook.returned {
-            print::line(&format!("  came back as {}: gt mq status {}", mr.id, mr.id))?;
+            render::line(&format!("  came back as {}: gt mq status {}", mr.id, mr.id))?;
         }
         for nudge in &hook.nudges {
-            print::line(&format!("  hint: {nudge}"))?;
+            render::line(&format!("  hint: {nudge}"))?;
         }
         if hook.unread_mail > 0 {
-            print::line(&format!("  {} unread: gt mail inbox", hook.unread_mail))?;
+            render::line(&format!("  {} unread: gt mail inbox", hook.unread_mail))?;
         }
         Ok(0)
     }
@@ -78,8 +79,8 @@ fn role(word: &str) -> Result<Role, String> {
 }
 
 impl Prime {
-    pub(super) fn run(self) -> Result<u8, DoorError> {
-        let here = Here::find()?;
+    pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
+        let here = Here::find(at)?;
         let hook: HookView = here.ask(Query::Hook { actor: None })?;
         let inbox = Query::Inbox { recipient: None, all: false, unread: true };
         let mail: Vec<MailView> = here.ask(inbox)?;
@@ -102,9 +103,9 @@ impl Prime {
         let text = templates::prime(role, &facts)
             .map_err(|error| DoorError::new("internal", error.to_string()))?;
         if self.json {
-            return print::json(&serde_json::json!({"role": role, "facts": facts, "text": text}));
+            return render::json(&serde_json::json!({"role": role, "facts": facts, "text": text}));
         }
-        print::line(text.trim_end())
+        render::line(text.trim_end())
     }
 }
 

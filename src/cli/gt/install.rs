@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::gt::print;
+use crate::cli::context::Wanted;
+use crate::cli::render;
 use crate::cli::town::install::install;
 use crate::messages::door::DoorError;
 
@@ -26,15 +27,19 @@ pub struct Install {
 }
 
 impl Install {
-    pub(super) fn run(self) -> Result<u8, DoorError> {
-        let made = install(&self.dir, self.name.as_deref())?;
+    pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
+        let dir = at.directory.as_ref().map_or(self.dir.clone(), |base| base.join(&self.dir));
+        let made = install(&dir, self.name.as_deref())?;
         if self.json {
-            return print::json(&made);
+            return render::json(&made);
         }
         let verb = if made.existed { "is whole" } else { "is ready" };
-        print::line(&format!("town '{}' {verb} at {}", made.name, made.root))?;
+        render::line(&format!("town '{}' {verb} at {}", made.name, made.root))?;
         if !made.existed {
-            print::line(&format!("next: cd {} && gt rig add NAME REPOSITORY && gt up", made.root))?;
+            render::line(&format!(
+                "next: cd {} && gt rig add NAME REPOSITORY && gt up",
+                made.root
+            ))?;
         }
         Ok(0)
     }

@@ -2,8 +2,9 @@
 
 use clap::Args;
 
+use crate::cli::context::Wanted;
 use crate::cli::gt::here::Here;
-use crate::cli::gt::print;
+use crate::cli::render;
 use crate::messages::door::DoorError;
 use crate::messages::door::Query;
 use crate::messages::views::ChangeView;
@@ -26,18 +27,18 @@ pub struct Log {
 }
 
 impl Log {
-    pub(super) fn run(self) -> Result<u8, DoorError> {
-        let here = Here::find()?;
+    pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
+        let here = Here::find(at)?;
         let mut all: Vec<ChangeView> = here.ask(Query::History { id: BeadId(self.id.clone()) })?;
         let old = all.len().saturating_sub(self.lines);
         all.drain(..old);
         if self.json {
-            return print::json(&all);
+            return render::json(&all);
         }
         if all.is_empty() {
-            return print::line(&format!("nothing is recorded of {}", self.id));
+            return render::line(&format!("nothing is recorded of {}", self.id));
         }
         let rows = all.into_iter().map(|c| vec![c.at, c.actor, c.op, c.detail.to_string()]);
-        print::table(&["WHEN", "WHO", "WHAT", ""], rows.collect())
+        render::table(&["WHEN", "WHO", "WHAT", ""], rows.collect())
     }
 }

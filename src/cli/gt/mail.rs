@@ -6,8 +6,9 @@ use clap::Args;
 use clap::Subcommand;
 use serde_json::json;
 
+use crate::cli::context::Wanted;
 use crate::cli::gt::here::Here;
-use crate::cli::gt::print;
+use crate::cli::render;
 use crate::messages::door::DoorError;
 use crate::messages::door::Query;
 use crate::messages::views::MailView;
@@ -91,8 +92,8 @@ fn word<T: std::str::FromStr<Err = UnknownWord>>(word: &str) -> Result<T, String
 }
 
 impl Mail {
-    pub(super) fn run(self) -> Result<u8, DoorError> {
-        let here = Here::find()?;
+    pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
+        let here = Here::find(at)?;
         match self {
             Self::Send { to, subject, message, priority, kind, thread, json } => {
                 let letter = Letter {
@@ -109,14 +110,14 @@ impl Mail {
             Self::Inbox { address, all, unread, json } => {
                 let query = Query::Inbox { recipient: address, all, unread };
                 let mail: Vec<MailView> = here.ask(query)?;
-                if json { print::json(&mail) } else { inbox(&mail) }
+                if json { render::json(&mail) } else { inbox(&mail) }
             }
             Self::Read { id, json } => read(&here, BeadId(id), json),
             Self::Archive { ids } => {
                 let state = MailState::Archived;
                 let ops = ids.iter().map(|id| Op::MarkMail { id: BeadId(id.clone()), state });
                 here.write(&Db::hq(), ops.collect())?;
-                print::line(&format!("archived {}", ids.join(", ")))
+                render::line(&format!("archived {}", ids.join(", ")))
             }
         }
     }
@@ -143,21 +144,21 @@ fn send(here: &Here, letter: Letter, json: bool) -> Result<u8, DoorError> {
         _ => None,
     });
     if json {
-        return print::json(&json!({"id": id, "to": to}));
+        return render::json(&json!({"id": id, "to": to}));
     }
-    print::line(&format!("sent {} to {to}", id.map_or(String::new(), |id| id.to_string())))
+    render::line(&format!("sent {} to {to}", id.map_or(String::new(), |id| id.to_string())))
 }
 
 fn inbox(mail: &[MailView]) -> Result<u8, DoorError> {
     if mail.is_empty() {
-        return print::line("no mail");
+        return render::line("no mail");
     }
     let rows = mail.iter().map(|mail| {
         let mark = if mail.read { "" } else { "*" };
         let from = format!("{mark}{}", mail.from);
         vec![mail.id.to_string(), from, mail.subject.clone(), mail.timestamp.clone()]
     });
-    print::table(&["ID", "FROM", "SUBJECT", "SENT"], rows.collect())
+    render::table(&["ID", "FROM", "SUBJECT", "SENT"], rows.collect())
 }
 
 fn read(here: &Here, id: BeadId, json: bool) -> Result<u8, DoorError> {
@@ -166,11 +167,11 @@ fn read(here: &Here, id: BeadId, json: bool) -> Result<u8, DoorError> {
         here.write(&Db::hq(), vec![Op::MarkMail { id, state: MailState::Read }])?;
     }
     if json {
-        return print::json(&mail);
+        return render::json(&mail);
     }
     let MailView { from, to, subject, timestamp, body, .. } = &mail;
-    print::line(&format!("From: {from}\nTo: {to}\nSubject: {subject}\nSent: {timestamp}\n"))?;
-    print::line(body)
+    render::line(&format!("From: {from}\nTo: {to}\nSubject: {subject}\nSent: {timestamp}\n"))?;
+    render::line(body)
 }
 
 /// Leave somebody a hint.
@@ -187,10 +188,10 @@ pub struct Nudge {
 }
 
 impl Nudge {
-    pub(super) fn run(self) -> Result<u8, DoorError> {
-        let here = Here::find()?;
+    pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
+        let here = Here::find(at)?;
         let op = Op::SendNudge { to: Name(self.to.clone()), text: self.message.join(" ") };
         here.write(&Db::hq(), vec![op])?;
-        print::line(&format!("nudged {}", self.to))
+        render::line(&format!("nudged {}", self.to))
     }
 }

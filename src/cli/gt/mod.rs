@@ -4,6 +4,7 @@
 //! [`crate::cli::town`].
 
 pub mod agents;
+
 pub mod config;
 pub mod convoy;
 pub mod crew;
@@ -17,16 +18,22 @@ pub mod mail;
 pub mod mq;
 pub mod place;
 pub mod polecat;
-pub mod print;
 pub mod proof;
 pub mod rig;
 pub mod running;
 pub mod sling;
 pub mod status;
 
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
 use clap::Parser;
 use clap::Subcommand;
+use tracing_subscriber::filter::LevelFilter;
 
+use crate::cli::context::Wanted;
+use crate::cli::error;
 use crate::messages::door::DoorError;
 
 /// Runs a town of coding agents on this machine.
@@ -51,6 +58,12 @@ A first town:
 Beads have a command of their own: 'bd --help'."
 )]
 pub struct Gt {
+    /// The town; else the one around this directory, or GT_ROOT.
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Where")]
+    town: Option<PathBuf>,
+    /// Act as if started in this directory.
+    #[arg(short = 'C', global = true, value_name = "DIR", help_heading = "Where")]
+    directory: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -129,33 +142,70 @@ impl Gt {
     /// # Errors
     /// [`DoorError`] with a stable code and, where there is one, a hint.
     pub fn run(self) -> Result<u8, DoorError> {
+        let at =
+            Wanted { town: self.town, directory: self.directory, rig: None, actor: None };
         match self.command {
-            Command::Install(args) => args.run(),
-            Command::Rig(args) => args.run(),
-            Command::Config(args) => args.run(),
-            Command::Up(args) => args.run(),
-            Command::Down(args) => args.run(),
-            Command::Daemon(args) => args.run(),
-            Command::Status(args) => args.run(),
-            Command::Sling(args) => args.run(),
-            Command::Unsling(args) => args.run(),
-            Command::Release(args) => args.run(),
-            Command::Hook(args) => args.run(),
-            Command::Prime(args) => args.run(),
-            Command::Done(args) => args.run(),
-            Command::Polecat(args) => args.run(),
-            Command::Crew(args) => args.run(),
-            Command::Mq(args) => args.run(),
-            Command::Convoy(args) => args.run(),
-            Command::Mail(args) => args.run(),
-            Command::Nudge(args) => args.run(),
-            Command::Agents(args) => args.run(),
-            Command::Log(args) => args.run(),
-            Command::Where(args) => args.run(),
+            Command::Install(args) => args.run(&at),
+            Command::Rig(args) => args.run(&at),
+            Command::Config(args) => args.run(&at),
+            Command::Up(args) => args.run(&at),
+            Command::Down(args) => args.run(&at),
+            Command::Daemon(args) => args.run(&at),
+            Command::Status(args) => args.run(&at),
+            Command::Sling(args) => args.run(&at),
+            Command::Unsling(args) => args.run(&at),
+            Command::Release(args) => args.run(&at),
+            Command::Hook(args) => args.run(&at),
+            Command::Prime(args) => args.run(&at),
+            Command::Done(args) => args.run(&at),
+            Command::Polecat(args) => args.run(&at),
+            Command::Crew(args) => args.run(&at),
+            Command::Mq(args) => args.run(&at),
+            Command::Convoy(args) => args.run(&at),
+            Command::Mail(args) => args.run(&at),
+            Command::Nudge(args) => args.run(&at),
+            Command::Agents(args) => args.run(&at),
+            Command::Log(args) => args.run(&at),
+            Command::Where(args) => args.run(&at),
             Command::Completions(args) => args.run(),
             Command::Version(args) => args.run(),
             Command::SessionHost(args) => args.run(),
             Command::ScriptedAgent(args) => args.run(),
         }
     }
+}
+
+/// Runs `gt` with these arguments, the program's name first, and gives its exit code.
+#[must_use]
+pub fn run_gt(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let as_json = args.iter().any(|arg| arg == "--json");
+    let parsed = match Gt::try_parse_from(&args) {
+        Ok(parsed) => parsed,
+        // Help and version are no errors; clap prints each where it belongs.
+        Err(error) => {
+            let code = if error.use_stderr() { error::USAGE } else { error::OK };
+            return match error.print() {
+                Ok(()) => ExitCode::from(code),
+                Err(_) => ExitCode::from(error::UNAVAILABLE),
+            };
+        }
+    };
+    tell_warnings(&parsed.command);
+    match parsed.run() {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => error::report("gt", &error, as_json),
+    }
+}
+
+/// What the rooms log goes to the error stream: of the daemon all that is worth a line, of a
+/// command only warnings.
+fn tell_warnings(command: &Command) {
+    let daemon = matches!(command, Command::Daemon(daemon::Daemon::Run));
+    let level = if daemon { LevelFilter::INFO } else { LevelFilter::WARN };
+    let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
+    let lines = lines.with_ansi(false).with_target(daemon);
+    // A second start in one process, as in a test, keeps the first one's.
+    let kept = if daemon { lines.try_init() } else { lines.without_time().try_init() };
+    drop(kept);
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use clap::Subcommand;
 
 use crate::adapters::git::cli::Git;
+use crate::cli::context::Wanted;
 use crate::cli::gt::here::Here;
 use crate::cli::gt::hook;
-use crate::cli::gt::print;
+use crate::cli::render;
 use crate::cli::gt::proof;
 use crate::cli::town::wiring;
 use crate::messages::door::DoorError;
@@ -96,8 +97,8 @@ pub enum Mq {
 }
 
 impl Mq {
-    pub(super) fn run(self) -> Result<u8, DoorError> {
-        let here = Here::find()?;
+    pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
+        let here = Here::find(at)?;
         match self {
             Self::List { rig, all, json } => list(&here, rig.map(RigName), all, json),
             Self::Status { what, json } => status(&here, &what, json),
@@ -116,24 +117,17 @@ fn list(here: &Here, rig: Option<RigName>, all: bool, json: bool) -> Result<u8, 
     }
     let mrs: Vec<MrView> = here.ask(Query::Queue { rig, all })?;
     if json {
-        return print::json(&mrs);
+        return render::json(&mrs);
     }
     if mrs.is_empty() {
-        return print::line("nothing waits to land");
+        return render::line("nothing waits to land");
     }
     let rows = mrs.iter().map(|mr| {
         let state = if mr.in_cycle { "in cycle".to_owned() } else { mr.state.to_string() };
         let head: String = mr.head.as_str().chars().take(10).collect();
-        vec![
-            mr.id.to_string(),
-            state,
-            mr.bead.to_string(),
-            head,
-            mr.branch.clone(),
-            mr.title.clone(),
-        ]
+        vec![mr.id.to_string(), state, mr.bead.to_string(), head, mr.branch.clone(), mr.title.clone()]
     });
-    print::table(&["MR", "STATE", "BEAD", "HEAD", "BRANCH", "TITLE"], rows.collect())
+    render::table(&["MR", "STATE", "BEAD", "HEAD", "BRANCH", "TITLE"], rows.collect())
 }
 
 fn find(here: &Here, id: &str) -> Result<MrView, DoorError> {
@@ -152,36 +146,36 @@ fn status(here: &Here, what: &str, json: bool) -> Result<u8, DoorError> {
             return Err(DoorError::new("not_found", format!("rig {rig} has no database yet")));
         };
         if json {
-            return print::json(&found.queue);
+            return render::json(&found.queue);
         }
         return queue(here, found);
     }
     let mr = find(here, what)?;
     if json {
-        return print::json(&mr);
+        return render::json(&mr);
     }
-    print::line(&format!("{} {} for {}: {}", mr.id, mr.state, mr.bead, mr.title))?;
-    print::line(&format!("  {} at {} to {}", mr.branch, mr.head, mr.target))?;
-    print::line(&format!("  by {}, queued {}", mr.author, mr.created_at))?;
+    render::line(&format!("{} {} for {}: {}", mr.id, mr.state, mr.bead, mr.title))?;
+    render::line(&format!("  {} at {} to {}", mr.branch, mr.head, mr.target))?;
+    render::line(&format!("  by {}, queued {}", mr.author, mr.created_at))?;
     if let Some(commit) = &mr.merge_commit {
-        print::line(&format!("  landed as {commit}"))?;
+        render::line(&format!("  landed as {commit}"))?;
     }
     if mr.verdict.is_some() {
-        print::line(&hook::verdict(&mr))?;
+        render::line(&hook::verdict(&mr))?;
     }
     Ok(0)
 }
 
 fn queue(here: &Here, rig: &RigStatus) -> Result<u8, DoorError> {
     let q = &rig.queue;
-    print::line(&format!("{}: {}, {} waiting, {} held", rig.name, q.step, q.queued, q.held))?;
+    render::line(&format!("{}: {}, {} waiting, {} held", rig.name, q.step, q.queued, q.held))?;
     if let Some(run) = &q.run {
         let logs = here.town.gate_logs(run);
-        print::line(&format!("  run {run}: {}", logs.display()))?;
+        render::line(&format!("  run {run}: {}", logs.display()))?;
     }
     if let Some(why) = &q.parked {
-        print::line(&format!("  it waits for you: {why}"))?;
-        print::line(&format!("  'gt mq retry {}' lets it go on", rig.name))?;
+        render::line(&format!("  it waits for you: {why}"))?;
+        render::line(&format!("  'gt mq retry {}' lets it go on", rig.name))?;
     }
     list(here, Some(rig.name.clone()), false, false)
 }
@@ -190,7 +184,7 @@ fn set(here: &Here, mr: &str, state: MrState, reason: &str) -> Result<u8, DoorEr
     let mr = BeadId::from(mr);
     let db = here.db_of(&mr)?;
     here.write(&db, vec![Op::SetMr { mr: mr.clone(), state, reason: reason.to_owned() }])?;
-    print::line(&format!("{mr} is {state}"))?;
+    render::line(&format!("{mr} is {state}"))?;
     waits_for_up(here)
 }
 
@@ -200,7 +194,7 @@ fn retry(here: &Here, what: &str) -> Result<u8, DoorError> {
         return set(here, what, MrState::Queued, "queued again by hand");
     }
     here.write(&Db::from(&rig), vec![Op::ParkQueue { rig: rig.clone(), reason: None }])?;
-    print::line(&format!("the queue of {rig} goes on"))?;
+    render::line(&format!("the queue of {rig} goes on"))?;
     waits_for_up(here)
 }
 
@@ -208,7 +202,7 @@ fn waits_for_up(here: &Here) -> Result<u8, DoorError> {
     if here.is_up() {
         return Ok(0);
     }
-    print::line("the town is not running: it runs at 'gt up'")
+    render::line("the town is not running: it runs at 'gt up'")
 }
 
 /// Queues what the remote has, so that what is tested is what was meant.
@@ -217,7 +211,7 @@ fn submit(here: &Here, bead: BeadId, branch: Option<String>) -> Result<u8, DoorE
     let Some(rig) = db.rig() else {
         return Err(DoorError::new("invalid", format!("{bead} is no rig's bead")));
     };
-    let git = Git::new(&here.env.cwd, GIT_WITHIN);
+    let git = Git::new(here.cwd(), GIT_WITHIN);
     let failed = |error: crate::adapters::git::GitError| {
         DoorError::new("git", error.to_string()).hint("run this in a clone of the rig")
     };
@@ -239,6 +233,6 @@ fn submit(here: &Here, bead: BeadId, branch: Option<String>) -> Result<u8, DoorE
     let target = rig_git.target.clone();
     let op = Op::SubmitBranch { bead: bead.clone(), branch: branch.clone(), head, target };
     here.write(&db, vec![op])?;
-    print::line(&format!("{branch} is queued for {bead}"))?;
+    render::line(&format!("{branch} is queued for {bead}"))?;
     waits_for_up(here)
 }

@@ -9,9 +9,10 @@ use serde_json::json;
 
 use crate::adapters::host;
 use crate::adapters::scripted::Agent;
+use crate::cli::context::Wanted;
 use crate::cli::gt::Gt;
 use crate::cli::gt::here::Here;
-use crate::cli::gt::print;
+use crate::cli::render;
 use crate::config::env::Env;
 use crate::messages::door::DoorError;
 
@@ -24,13 +25,13 @@ pub struct Where {
 }
 
 impl Where {
-    pub(super) fn run(self) -> Result<u8, DoorError> {
-        let here = Here::find()?;
+    pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
+        let here = Here::find(at)?;
         let rig = here.rig_of_cwd();
         let db = rig.as_ref().map_or("hq".to_owned(), ToString::to_string);
         let socket = here.town.socket_path();
         if self.json {
-            return print::json(&json!({
+            return render::json(&json!({
                 "root": here.town.root(), "rig": rig, "database": db, "actor": here.actor(),
                 "socket": socket, "running": here.is_up(),
             }));
@@ -44,7 +45,7 @@ impl Where {
             ("socket", socket.display().to_string()),
         ];
         for (what, value) in rows {
-            print::line(&format!("{what:<9} {value}"))?;
+            render::line(&format!("{what:<9} {value}"))?;
         }
         Ok(0)
     }
@@ -52,9 +53,7 @@ impl Where {
 
 /// A completion script for a shell.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  gt completions bash >~/.local/share/bash-completion/completions/gt"
-)]
+#[command(after_help = "Example:\n  gt completions bash >~/.local/share/bash-completion/completions/gt")]
 pub struct Completions {
     /// Which.
     shell: Shell,
@@ -64,7 +63,7 @@ impl Completions {
     pub(super) fn run(self) -> Result<u8, DoorError> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Gt::command(), "gt", &mut script);
-        print::line(String::from_utf8_lossy(&script).trim_end())
+        render::line(String::from_utf8_lossy(&script).trim_end())
     }
 }
 
@@ -81,9 +80,9 @@ impl Version {
         let version = env!("CARGO_PKG_VERSION");
         if self.json {
             let protocol = crate::messages::door::PROTOCOL;
-            return print::json(&json!({"version": version, "protocol": protocol}));
+            return render::json(&json!({"version": version, "protocol": protocol}));
         }
-        print::line(&format!("gt {version}"))
+        render::line(&format!("gt {version}"))
     }
 }
 

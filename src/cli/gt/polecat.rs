@@ -5,9 +5,10 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::adapters::sessions::Sessions;
+use crate::cli::context::Wanted;
 use crate::cli::gt::here::Here;
-use crate::cli::gt::print;
 use crate::cli::gt::status;
+use crate::cli::render;
 use crate::messages::door::Control;
 use crate::messages::door::DoorError;
 use crate::messages::door::Query;
@@ -52,15 +53,15 @@ pub enum Polecat {
 }
 
 impl Polecat {
-    pub(super) fn run(self) -> Result<u8, DoorError> {
-        let here = Here::find()?;
+    pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
+        let here = Here::find(at)?;
         match self {
             Self::List { rig, json } => list(&here, rig.map(RigName), json),
             Self::Status { worker, json } => one(&here, &worker, json),
             Self::Nuke { worker } => {
                 let (rig, name) = parse(&worker)?;
                 here.control::<Value>(Control::Nuke { rig, name })?;
-                print::line(&format!("{worker} is gone; its bead is open again"))
+                render::line(&format!("{worker} is gone; its bead is open again"))
             }
         }
     }
@@ -86,10 +87,10 @@ fn workers(here: &Here, rig: Option<RigName>) -> Result<Vec<AgentView>, DoorErro
 fn list(here: &Here, rig: Option<RigName>, json: bool) -> Result<u8, DoorError> {
     let all = workers(here, rig)?;
     if json {
-        return print::json(&all);
+        return render::json(&all);
     }
     if all.is_empty() {
-        return print::line("no workers yet: they come with the first 'gt sling'");
+        return render::line("no workers yet: they come with the first 'gt sling'");
     }
     let rows = all.iter().map(|agent| {
         let bead = agent.fields.hook_bead.as_ref().map_or(String::new(), ToString::to_string);
@@ -97,7 +98,7 @@ fn list(here: &Here, rig: Option<RigName>, json: bool) -> Result<u8, DoorError> 
         let branch = agent.branch.clone().unwrap_or_default();
         vec![format!("{rig}/{}", agent.name), agent.fields.agent_state.clone(), bead, branch]
     });
-    print::table(&["WORKER", "STATE", "BEAD", "BRANCH"], rows.collect())
+    render::table(&["WORKER", "STATE", "BEAD", "BRANCH"], rows.collect())
 }
 
 fn one(here: &Here, worker: &str, json: bool) -> Result<u8, DoorError> {
@@ -116,18 +117,18 @@ fn one(here: &Here, worker: &str, json: bool) -> Result<u8, DoorError> {
             .map_err(|error| DoorError::new("io", error.to_string()))?,
     };
     if json {
-        return print::json(&json!({"agent": agent, "merge_requests": mrs, "tail": tail}));
+        return render::json(&json!({"agent": agent, "merge_requests": mrs, "tail": tail}));
     }
-    print::line(&status::worker(agent))?;
+    render::line(&status::worker(agent))?;
     if let Some(branch) = &agent.branch {
-        print::line(&format!("  branch {branch}"))?;
+        render::line(&format!("  branch {branch}"))?;
     }
     for mr in &mrs {
-        print::line(&format!("  {} {} for {}", mr.id, mr.state, mr.bead))?;
+        render::line(&format!("  {} {} for {}", mr.id, mr.state, mr.bead))?;
     }
     if let Some(session) = &agent.fields.session {
-        print::line(&format!("  session {session}:"))?;
-        print::line(&tail)?;
+        render::line(&format!("  session {session}:"))?;
+        render::line(&tail)?;
     }
     Ok(0)
 }

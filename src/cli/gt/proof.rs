@@ -12,7 +12,7 @@ use crate::adapters::gates::GateRecord;
 use crate::adapters::git::GitError;
 use crate::adapters::git::RigGit;
 use crate::cli::gt::here::Here;
-use crate::cli::gt::print;
+use crate::cli::render;
 use crate::cli::town::wiring;
 use crate::messages::door::DoorError;
 use crate::messages::door::Query;
@@ -87,7 +87,7 @@ pub(super) fn run(here: &Here, rig: Option<RigName>, json: bool) -> Result<u8, D
     }
     let clean = proofs.iter().all(|proof| proof.clean);
     match json {
-        true => print::json(&proofs)?,
+        true => render::json(&proofs)?,
         false => say(&proofs)?,
     };
     Ok(if clean { 0 } else { NOT_PROVEN })
@@ -97,11 +97,11 @@ fn say(proofs: &[Proof]) -> Result<u8, DoorError> {
     for proof in proofs {
         let state = if proof.clean { "clean" } else { "NOT PROVEN" };
         let (rig, target, count) = (&proof.rig, &proof.target, proof.commits.len());
-        print::line(&format!("{rig} {target}: {state}, {count} commits landed by the town"))?;
+        render::line(&format!("{rig} {target}: {state}, {count} commits landed by the town"))?;
         for landed in &proof.commits {
             let bead = landed.bead.as_ref().map_or("-", BeadId::as_str);
             let tree = landed.tree.as_ref().map_or("?", Sha::as_str);
-            print::line(&format!(
+            render::line(&format!(
                 "  {} tree {} {bead} run {} gates {}",
                 short(landed.commit.as_str()),
                 short(tree),
@@ -109,15 +109,15 @@ fn say(proofs: &[Proof]) -> Result<u8, DoorError> {
                 landed.gates.join(",")
             ))?;
             for problem in &landed.problems {
-                print::line(&format!("    ! {problem}"))?;
+                render::line(&format!("    ! {problem}"))?;
             }
         }
         for other in &proof.outside {
             let commit = short(other.commit.as_str());
-            print::line(&format!("  {commit} by {}: {}", other.committer, other.subject))?;
+            render::line(&format!("  {commit} by {}: {}", other.committer, other.subject))?;
         }
         for problem in &proof.problems {
-            print::line(&format!("  ! {problem}"))?;
+            render::line(&format!("  ! {problem}"))?;
         }
     }
     Ok(0)

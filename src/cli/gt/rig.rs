@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use clap::Subcommand;
 use serde::Serialize;
 
+use crate::cli::context::Wanted;
 use crate::cli::gt::here::Here;
-use crate::cli::gt::print;
+use crate::cli::render;
 use crate::cli::town::lock::TownLock;
 use crate::cli::town::rig;
 use crate::cli::town::rig::AddedRig;
@@ -79,8 +80,8 @@ struct RigLine {
 }
 
 impl Rig {
-    pub(super) fn run(self) -> Result<u8, DoorError> {
-        let here = Here::find()?;
+    pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
+        let here = Here::find(at)?;
         match self {
             Self::Add { name, repository, prefix, branch, json } => {
                 let name = RigName(name);
@@ -88,12 +89,12 @@ impl Rig {
                     .map_or(repository, |path| path.display().to_string());
                 let new = NewRig { name, url, prefix, target: None };
                 let added = with_branch(&here, &new.name, branch, || add(&here, &new))?;
-                if json { print::json(&added) } else { say_added(&added) }
+                if json { render::json(&added) } else { say_added(&added) }
             }
             Self::List { json } => list(&here, json),
             Self::Remove { name, json } => {
                 let removed = remove(&here, &RigName(name))?;
-                if json { print::json(&removed) } else { say_removed(&removed) }
+                if json { render::json(&removed) } else { say_removed(&removed) }
             }
         }
     }
@@ -144,15 +145,15 @@ fn remove(here: &Here, name: &RigName) -> Result<RemovedRig, DoorError> {
 fn say_added(added: &AddedRig) -> Result<u8, DoorError> {
     let AddedRig { name, prefix, target, git_url, .. } = added;
     let verb = if added.existed { "is there already" } else { "is added" };
-    print::line(&format!("rig {name} {verb}: {git_url}, branch {target}, beads {prefix}-..."))?;
+    render::line(&format!("rig {name} {verb}: {git_url}, branch {target}, beads {prefix}-..."))?;
     if added.landing == "remote" {
-        print::line(&format!("green work is pushed to '{target}' of {git_url}"))?;
+        render::line(&format!("green work is pushed to '{target}' of {git_url}"))?;
     }
     for notice in &added.notices {
-        print::line(&format!("note: {notice}"))?;
+        render::line(&format!("note: {notice}"))?;
     }
     if !added.has_gates {
-        print::line(&format!(
+        render::line(&format!(
             "nothing lands until its gates are known: gt config set rigs.{name}.gates.test.cmd \
              'COMMAND', or gt config set rigs.{name}.gates none"
         ))?;
@@ -161,15 +162,15 @@ fn say_added(added: &AddedRig) -> Result<u8, DoorError> {
 }
 
 fn say_removed(removed: &RemovedRig) -> Result<u8, DoorError> {
-    print::line(&format!("rig {} is off the list", removed.name))?;
+    render::line(&format!("rig {} is off the list", removed.name))?;
     match &removed.files {
-        None => print::line("its files are gone: all of their work is on the remote")?,
-        Some(to) => print::line(&format!(
+        None => render::line("its files are gone: all of their work is on the remote")?,
+        Some(to) => render::line(&format!(
             "its files have work that is nowhere else: they are at {}",
             to.display()
         ))?,
     };
-    print::line(&format!("its database stays at {}", removed.database.display()))?;
+    render::line(&format!("its database stays at {}", removed.database.display()))?;
     Ok(0)
 }
 
@@ -204,10 +205,10 @@ fn list(here: &Here, json: bool) -> Result<u8, DoorError> {
         .collect();
     let lines: Vec<RigLine> = lines.into_values().collect();
     if json {
-        return print::json(&lines);
+        return render::json(&lines);
     }
     if lines.is_empty() {
-        print::line("no rigs yet: gt rig add NAME REPOSITORY")?;
+        render::line("no rigs yet: gt rig add NAME REPOSITORY")?;
         return Ok(0);
     }
     let rows = lines.iter().map(|line| {
@@ -219,5 +220,5 @@ fn list(here: &Here, json: bool) -> Result<u8, DoorError> {
         let target = format!("{} ({})", line.target, line.landing);
         vec![line.name.to_string(), line.prefix.clone(), target, gates, line.git_url.clone()]
     });
-    print::table(&["RIG", "PREFIX", "TARGET", "GATES", "REPOSITORY"], rows.collect())
+    render::table(&["RIG", "PREFIX", "TARGET", "GATES", "REPOSITORY"], rows.collect())
 }

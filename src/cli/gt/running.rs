@@ -9,9 +9,10 @@ use serde_json::json;
 use crate::adapters::detach;
 use crate::adapters::files;
 use crate::adapters::host::tree::ProcessId;
+use crate::cli::context::Wanted;
 use crate::cli::gt::here::Here;
-use crate::cli::gt::print;
 use crate::cli::gt::status;
+use crate::cli::render;
 use crate::cli::town::lock::TownLock;
 use crate::config::env;
 use crate::messages::door::Control;
@@ -37,19 +38,19 @@ pub struct Up {
 }
 
 impl Up {
-    pub(super) fn run(self) -> Result<u8, DoorError> {
-        let here = Here::find()?;
+    pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
+        let here = Here::find(at)?;
         if let Some(hello) = here.hello()? {
             if self.json {
-                return print::json(&json!({"started": false, "pid": hello.pid}));
+                return render::json(&json!({"started": false, "pid": hello.pid}));
             }
-            return print::line(&format!("the town is up already (process {})", hello.pid));
+            return render::line(&format!("the town is up already (process {})", hello.pid));
         }
         let hello = start(&here)?;
         if self.json {
-            return print::json(&json!({"started": true, "pid": hello.pid}));
+            return render::json(&json!({"started": true, "pid": hello.pid}));
         }
-        print::line(&format!("the town is up (process {})", hello.pid))?;
+        render::line(&format!("the town is up (process {})", hello.pid))?;
         status::show(&here.ask(Query::Status)?)
     }
 }
@@ -112,8 +113,8 @@ pub struct Down {
 }
 
 impl Down {
-    pub(super) fn run(self) -> Result<u8, DoorError> {
-        let here = Here::find()?;
+    pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
+        let here = Here::find(at)?;
         let Some(hello) = here.hello()? else {
             if let Some(holder) = TownLock::holder(&here.town)? {
                 return Err(DoorError::new("unavailable", "the daemon does not answer").hint(
@@ -121,8 +122,8 @@ impl Down {
                 ));
             }
             return match self.json {
-                true => print::json(&json!({"stopped": false})),
-                false => print::line("the town is not running"),
+                true => render::json(&json!({"stopped": false})),
+                false => render::line("the town is not running"),
             };
         };
         let daemon = ProcessId::of(i32::try_from(hello.pid).unwrap_or(0));
@@ -138,8 +139,8 @@ impl Down {
             return Err(with_log(DoorError::new("unavailable", text), &here));
         }
         match self.json {
-            true => print::json(&json!({"stopped": true, "pid": hello.pid})),
-            false => print::line("the town is down; what was assigned stays assigned"),
+            true => render::json(&json!({"stopped": true, "pid": hello.pid})),
+            false => render::line("the town is down; what was assigned stays assigned"),
         }
     }
 }

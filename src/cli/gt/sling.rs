@@ -3,8 +3,9 @@
 use clap::Args;
 use serde::Serialize;
 
+use crate::cli::context::Wanted;
 use crate::cli::gt::here::Here;
-use crate::cli::gt::print;
+use crate::cli::render;
 use crate::messages::door::DoorError;
 use crate::messages::door::Query;
 use crate::messages::views::IssueView;
@@ -67,8 +68,8 @@ struct Slung {
 }
 
 impl Sling {
-    pub(super) fn run(self) -> Result<u8, DoorError> {
-        let here = Here::find()?;
+    pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
+        let here = Here::find(at)?;
         let order = read_order(&here, &self.what)?;
         if let Some(agent) = &self.agent
             && !here.settings.agents.contains_key(agent)
@@ -111,7 +112,7 @@ impl Sling {
             dry_run: self.dry_run,
             blocked,
         };
-        if self.json { print::json(&slung) } else { say(&here, &slung) }
+        if self.json { render::json(&slung) } else { say(&here, &slung) }
     }
 }
 
@@ -125,24 +126,24 @@ fn say(here: &Here, slung: &Slung) -> Result<u8, DoorError> {
     if !slung.ordered.is_empty() {
         let convoy = slung.convoy.as_ref().map_or(String::new(), |id| format!(", convoy {id}"));
         let (beads, agent) = (ids(&slung.ordered), &slung.agent);
-        print::line(&format!("{verb} to {to}: {beads} (agent {agent}{convoy})"))?;
+        render::line(&format!("{verb} to {to}: {beads} (agent {agent}{convoy})"))?;
     }
     if !slung.known.is_empty() && !slung.dry_run {
-        print::line(&format!("slung before: {}", ids(&slung.known)))?;
+        render::line(&format!("slung before: {}", ids(&slung.known)))?;
     }
     if !slung.blocked.is_empty() {
-        print::line(&format!("wait for other beads first: {}", ids(&slung.blocked)))?;
+        render::line(&format!("wait for other beads first: {}", ids(&slung.blocked)))?;
     }
     let queue = here.settings.queue_settings(&slung.rig, "");
     if queue.gates.is_empty() && !queue.gates_none {
-        print::line(&format!(
+        render::line(&format!(
             "note: rig {0} has no gates, so nothing will land: gt config set \
              rigs.{0}.gates.test.cmd 'COMMAND'",
             slung.rig
         ))?;
     }
     if !slung.running {
-        print::line("the town is not running: it runs at 'gt up'")?;
+        render::line("the town is not running: it runs at 'gt up'")?;
     }
     Ok(0)
 }
@@ -211,8 +212,9 @@ fn foreign(here: &Here, bead: &BeadId, home: &Db, rig: &RigName) -> DoorError {
         Some(home) => format!("sling it at home: 'gt sling {bead} {home}', or move it: "),
         None => "move it: ".to_owned(),
     };
-    DoorError::new("invalid", text)
-        .hint(format!("{there}'bd create TITLE --rig {rig}', then 'bd close {bead} -r \"moved\"'"))
+    DoorError::new("invalid", text).hint(format!(
+        "{there}'bd create TITLE --rig {rig}', then 'bd close {bead} -r \"moved\"'"
+    ))
 }
 
 /// Take beads back that were slung.
@@ -224,8 +226,8 @@ pub struct Unsling {
 }
 
 impl Unsling {
-    pub(super) fn run(self) -> Result<u8, DoorError> {
-        release(&self.beads, "unslung")
+    pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
+        release(at, &self.beads, "unslung")
     }
 }
 
@@ -244,22 +246,22 @@ pub struct Release {
 }
 
 impl Release {
-    pub(super) fn run(self) -> Result<u8, DoorError> {
-        release(&self.beads, &self.reason)
+    pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
+        release(at, &self.beads, &self.reason)
     }
 }
 
-fn release(beads: &[String], reason: &str) -> Result<u8, DoorError> {
-    let here = Here::find()?;
+fn release(at: &Wanted, beads: &[String], reason: &str) -> Result<u8, DoorError> {
+    let here = Here::find(at)?;
     for bead in beads {
         let bead = BeadId(bead.clone());
         let db = here.db_of(&bead)?;
         let op = Op::Release { bead: bead.clone(), reason: reason.to_owned() };
         here.write(&db, vec![op])?;
-        print::line(&format!("{bead} is free"))?;
+        render::line(&format!("{bead} is free"))?;
     }
     if !here.is_up() {
-        print::line("the town is not running: a session of it ends at 'gt up'")?;
+        render::line("the town is not running: a session of it ends at 'gt up'")?;
     }
     Ok(0)
 }

@@ -2,8 +2,9 @@
 
 use clap::Args;
 
+use crate::cli::context::Wanted;
 use crate::cli::gt::here::Here;
-use crate::cli::gt::print;
+use crate::cli::render;
 use crate::config::env;
 use crate::gateway::client;
 use crate::messages::door::DoorError;
@@ -13,11 +14,12 @@ use crate::messages::views::RigStatus;
 use crate::messages::views::StatusView;
 use crate::model::ids::Role;
 
+/// Clears a terminal and goes to its top.
+const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
+
 /// The whole town at a glance.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  gt status\n  gt status --watch\n  gt status --json | jq .rigs"
-)]
+#[command(after_help = "Examples:\n  gt status\n  gt status --watch\n  gt status --json | jq .rigs")]
 pub struct Status {
     /// Print JSON.
     #[arg(long)]
@@ -28,14 +30,14 @@ pub struct Status {
 }
 
 impl Status {
-    pub(super) fn run(self) -> Result<u8, DoorError> {
-        let here = Here::find()?;
+    pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
+        let here = Here::find(at)?;
         if self.watch {
             return watch(&here);
         }
         let town: StatusView = here.ask(Query::Status)?;
         if self.json {
-            return print::json(&town);
+            return render::json(&town);
         }
         show(&town)
     }
@@ -55,7 +57,7 @@ fn watch(here: &Here) -> Result<u8, DoorError> {
     let screen = env::is_terminal();
     let draw = || -> Result<(), DoorError> {
         if screen {
-            print::clear()?;
+            render::raw(CLEAR)?;
         }
         show(&here.ask(Query::Status)?).map(|_| ())
     };
@@ -64,38 +66,37 @@ fn watch(here: &Here) -> Result<u8, DoorError> {
         let event = event.map_err(|error| lost(&error))?;
         match screen {
             true => draw()?,
-            false => drop(print::line(&event)?),
+            false => drop(render::line(&event)?),
         }
     }
-    print::line("the daemon has ended")
+    render::line("the daemon has ended")
 }
 
 /// Prints the town for a person.
 pub(super) fn show(town: &StatusView) -> Result<u8, DoorError> {
     let running = if town.daemon.is_some() { "running" } else { "not running: gt up" };
-    print::line(&format!("town {} ({running})", town.town.as_deref().unwrap_or("-")))?;
+    render::line(&format!("town {} ({running})", town.town.as_deref().unwrap_or("-")))?;
     for rig in &town.rigs {
         show_rig(rig)?;
     }
     if town.rigs.is_empty() {
-        print::line("no rigs yet: gt rig add NAME REPOSITORY")?;
+        render::line("no rigs yet: gt rig add NAME REPOSITORY")?;
     }
     for escalation in &town.escalations {
-        let text =
-            format!("! {}: {} ({})", escalation.subject, escalation.condition, escalation.id);
-        print::line(&text)?;
+        let text = format!("! {}: {} ({})", escalation.subject, escalation.condition, escalation.id);
+        render::line(&text)?;
     }
     let mail = match town.unread_mail {
         0 => String::new(),
         n => format!(", {n} unread: gt mail inbox"),
     };
-    print::line(&format!("{} open convoys{mail}", town.convoys))
+    render::line(&format!("{} open convoys{mail}", town.convoys))
 }
 
 fn show_rig(rig: &RigStatus) -> Result<(), DoorError> {
     let b = &rig.beads;
-    print::line("")?;
-    print::line(&format!(
+    render::line("")?;
+    render::line(&format!(
         "{} ({}-): {} ready, {} in progress, {} blocked, {} closed of {}; {} slung and waiting",
         rig.name,
         rig.prefix,
@@ -109,12 +110,12 @@ fn show_rig(rig: &RigStatus) -> Result<(), DoorError> {
     let q = &rig.queue;
     let run = q.run.as_ref().map_or(String::new(), |run| format!(", run {run}"));
     let held = if q.held > 0 { format!(", {} held", q.held) } else { String::new() };
-    print::line(&format!("  queue    {}, {} waiting{held}{run}", q.step, q.queued))?;
+    render::line(&format!("  queue    {}, {} waiting{held}{run}", q.step, q.queued))?;
     if let Some(why) = &q.parked {
-        print::line(&format!("  ! the queue waits for you: {why}"))?;
+        render::line(&format!("  ! the queue waits for you: {why}"))?;
     }
     for agent in rig.agents.iter().filter(|agent| agent.fields.role_type == Role::Polecat) {
-        print::line(&format!("  {}", worker(agent)))?;
+        render::line(&format!("  {}", worker(agent)))?;
     }
     Ok(())
 }

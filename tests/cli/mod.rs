@@ -1,0 +1,3 @@
+//! The commands, as a person or an agent calls them.
+
+mod gt;
