@@ -75,7 +75,8 @@ struct Usage {
 
 fn usage(pid: u32) -> Fallible<Usage> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let fields: Vec<&str> =
+        stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks = |at: usize| fields.get(at).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -209,7 +210,9 @@ fn fill(town: &Town, count: usize) -> Fallible<Vec<BeadId>> {
         let ops = (0..chunk).map(|at| {
             let number = ids.len() + at;
             let mut new = new_bead(format!("bead {number}"));
-            if number % 3 == 0 && let Some(target) = ids.last() {
+            if number % 3 == 0
+                && let Some(target) = ids.last()
+            {
                 new.deps.push((DepType::Blocks, target.clone()));
             }
             Op::Create(new)
@@ -256,7 +259,10 @@ fn processes(dir: &Path, root: &Path, ids: &[BeadId]) -> Fallible<bool> {
             times.entry(name).or_default().push(took);
         }
     }
-    println!("{:<16} {:>10} {:>10} {:>14}", "whole process", "median ms", "p99 ms", "over empty ms");
+    println!(
+        "{:<16} {:>10} {:>10} {:>14}",
+        "whole process", "median ms", "p99 ms", "over empty ms"
+    );
     let base = quantile(&times["empty program"], 0.5);
     let mut good = true;
     for (name, list) in &times {
@@ -282,7 +288,11 @@ fn empty_program(dir: &Path) -> Fallible<PathBuf> {
     let (source, program) = (dir.join("empty.rs"), dir.join("empty"));
     fs::write(&source, "fn main() {}\n")?;
     let status = Command::new("rustc").arg("-O").arg("-o").arg(&program).arg(&source).status()?;
-    if status.success() { Ok(program) } else { Err("rustc could not build the empty program".into()) }
+    if status.success() {
+        Ok(program)
+    } else {
+        Err("rustc could not build the empty program".into())
+    }
 }
 
 /// Thirty writers through the door; then the raw engine with groups of the same mean size.

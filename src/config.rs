@@ -10,10 +10,10 @@ pub mod edit;
 pub mod env;
 pub mod error;
 mod layers;
-#[cfg(test)]
-mod tests;
 pub mod presets;
 pub mod registry;
+#[cfg(test)]
+mod tests;
 pub mod town;
 
 use std::collections::BTreeMap;

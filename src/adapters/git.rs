@@ -5,6 +5,7 @@
 //! and the ledger are none of its business: it acts, looks, and says what it found.
 
 pub mod cli;
+pub mod head;
 pub mod land;
 pub mod place;
 pub mod push;

@@ -435,7 +435,8 @@ mod tests {
     #[test]
     fn what_cannot_be_meant_is_refused() {
         for line in ["write ../x: y", "write /etc/x: y", "sleep: long", "```script\nwriet a: b"] {
-            let text = if line.starts_with("```") { line.to_owned() } else { format!("```\n{line}") };
+            let text =
+                if line.starts_with("```") { line.to_owned() } else { format!("```\n{line}") };
             assert!(parse(&text).is_err(), "{line}");
         }
     }

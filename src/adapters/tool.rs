@@ -68,7 +68,11 @@ impl Tool {
             stderr: format!(
                 "{}{}",
                 String::from_utf8_lossy(&output.stderr),
-                if output.status.code().is_none() { format!("({})", output.status) } else { String::new() }
+                if output.status.code().is_none() {
+                    format!("({})", output.status)
+                } else {
+                    String::new()
+                }
             ),
         })
     }

@@ -53,11 +53,7 @@ pub fn list(town: &Town, vars: &BTreeMap<String, String>) -> Result<Vec<Entry>, 
 ///
 /// # Errors
 /// [`ConfigError::NoSuchKey`], and as [`crate::config::load_with`].
-pub fn get(
-    town: &Town,
-    vars: &BTreeMap<String, String>,
-    key: &str,
-) -> Result<Entry, ConfigError> {
+pub fn get(town: &Town, vars: &BTreeMap<String, String>, key: &str) -> Result<Entry, ConfigError> {
     let all = layers::layers(town, vars)?;
     let whole = tree_of(&layers::merged(&all)?);
     let path = path_of(key);
@@ -174,9 +170,8 @@ pub(super) fn change(
 /// Writes the settings file with sorted keys.
 pub(super) fn write(town: &Town, tree: Tree) -> Result<(), ConfigError> {
     let path = town.config_json();
-    let mut text = serde_json::to_vec_pretty(&sorted(Value::Object(tree))).map_err(|error| {
-        ConfigError::Syntax { file: FILE.to_owned(), why: error.to_string() }
-    })?;
+    let mut text = serde_json::to_vec_pretty(&sorted(Value::Object(tree)))
+        .map_err(|error| ConfigError::Syntax { file: FILE.to_owned(), why: error.to_string() })?;
     text.push(b'\n');
     files::write_atomic(&path, &text, 0o600).map_err(ConfigError::io(&path))
 }

@@ -7,8 +7,19 @@ use std::path::PathBuf;
 
 /// Variables of the daemon's own environment that every agent gets.
 const BASE: [&str; 13] = [
-    "HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "SSH_AUTH_SOCK", "TERM", "TMPDIR", "TZ",
-    "USER", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LOGNAME",
+    "PATH",
+    "SHELL",
+    "SSH_AUTH_SOCK",
+    "TERM",
+    "TMPDIR",
+    "TZ",
+    "USER",
+    "XDG_CONFIG_HOME",
+    "XDG_RUNTIME_DIR",
 ];
 
 /// The `GT_` variables and what else names an identity.

@@ -260,10 +260,8 @@ pub(super) fn fitting(origin: &str, path: &[String], text: &str) -> Result<Value
 pub(super) fn merged(layers: &[Layer]) -> Result<Settings, ConfigError> {
     let builder = layers.iter().fold(Config::builder(), |b, layer| b.add_source(layer.clone()));
     let whole = builder.build().and_then(Config::try_deserialize::<Settings>);
-    let settings = whole.map_err(|error| ConfigError::Syntax {
-        file: FILE.to_owned(),
-        why: error.to_string(),
-    })?;
+    let settings = whole
+        .map_err(|error| ConfigError::Syntax { file: FILE.to_owned(), why: error.to_string() })?;
     let problem = complaint(&settings);
     match problem {
         None => Ok(settings),

@@ -132,9 +132,8 @@ impl Registry {
     }
 
     fn routes_text(&self) -> String {
-        let line = |route: &Route| {
-            serde_json::to_string(route).expect("a route is plain text") + "\n"
-        };
+        let line =
+            |route: &Route| serde_json::to_string(route).expect("a route is plain text") + "\n";
         self.routes().iter().map(line).collect()
     }
 
@@ -224,7 +223,9 @@ impl Registry {
             let why = if other == prefix {
                 format!("it is the prefix of {owner}")
             } else if let Some(rest) = prefix.strip_prefix(&format!("{other}-")) {
-                format!("ids of {owner} begin with '{other}-' too, and '{other}-{rest}-x' could be either's")
+                format!(
+                    "ids of {owner} begin with '{other}-' too, and '{other}-{rest}-x' could be either's"
+                )
             } else if let Some(rest) = other.strip_prefix(&format!("{prefix}-")) {
                 format!("{owner} has '{other}', and '{prefix}-{rest}-x' could be either's")
             } else {

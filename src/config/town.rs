@@ -159,11 +159,7 @@ impl Default for DaemonFile {
             heartbeat: Patrol { enabled: true, interval: every("3m") },
             patrols: Patrols {
                 witness: Patrol { enabled: true, interval: every("1m") },
-                wisp_reaper: Reaper {
-                    enabled: true,
-                    interval: every("30m"),
-                    max_age: every("2h"),
-                },
+                wisp_reaper: Reaper { enabled: true, interval: every("30m"), max_age: every("2h") },
             },
         }
     }

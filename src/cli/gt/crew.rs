@@ -95,9 +95,7 @@ fn list(here: &Here, only: Option<RigName>, json: bool) -> Result<u8, DoorError>
     let all: Vec<(&RigName, &String)> =
         rigs.flat_map(|(rig, entry)| entry.crew.iter().map(move |name| (rig, name))).collect();
     if json {
-        let line = |(rig, name): &(&RigName, &String)| {
-            json!({"rig": rig, "name": name, "path": here.town.crew(rig, name)})
-        };
+        let line = |(rig, name): &(&RigName, &String)| json!({"rig": rig, "name": name, "path": here.town.crew(rig, name)});
         return render::json(&all.iter().map(line).collect::<Vec<_>>());
     }
     if all.is_empty() {

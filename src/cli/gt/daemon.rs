@@ -43,8 +43,9 @@ impl Daemon {
             Self::Status { json } => status(&here, json),
             Self::Logs { lines } => {
                 let path = here.town.daemon().join("daemon.log");
-                let text = files::tail(&path, lines, LOG_BYTES)
-                    .map_err(|error| DoorError::new("io", format!("{}: {error}", path.display())))?;
+                let text = files::tail(&path, lines, LOG_BYTES).map_err(|error| {
+                    DoorError::new("io", format!("{}: {error}", path.display()))
+                })?;
                 if text.is_empty() { Ok(0) } else { render::line(&text) }
             }
         }

@@ -103,9 +103,8 @@ fn finished_head(here: &Here) -> Result<Sha, DoorError> {
         let range = format!("{}..HEAD", rig_git.target_ref(&rig_git.target));
         if ask(&["rev-list", "--count", &range])? == "0" {
             let text = format!("there is no commit on top of '{}'", rig_git.target);
-            return Err(DoorError::new("not_now", text).hint(
-                "commit your work; if nothing has to change: gt done --no-change 'REASON'",
-            ));
+            return Err(DoorError::new("not_now", text)
+                .hint("commit your work; if nothing has to change: gt done --no-change 'REASON'"));
         }
     }
     Ok(head)

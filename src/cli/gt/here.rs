@@ -189,12 +189,12 @@ impl Here {
     #[must_use]
     pub fn default_rig(&self) -> Option<RigName> {
         let said = self.env().rig.clone().map(RigName);
-        said.filter(|rig| self.registry.rigs.contains_key(rig)).or_else(|| self.rig_of_cwd()).or_else(
-            || {
+        said.filter(|rig| self.registry.rigs.contains_key(rig))
+            .or_else(|| self.rig_of_cwd())
+            .or_else(|| {
                 let mut all = self.registry.rigs.keys();
                 all.next().filter(|_| all.next().is_none()).cloned()
-            },
-        )
+            })
     }
 
     /// A rig by name, or the default one.

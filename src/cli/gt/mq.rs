@@ -8,8 +8,8 @@ use crate::adapters::git::cli::Git;
 use crate::cli::context::Wanted;
 use crate::cli::gt::here::Here;
 use crate::cli::gt::hook;
-use crate::cli::render;
 use crate::cli::gt::proof;
+use crate::cli::render;
 use crate::cli::town::wiring;
 use crate::messages::door::DoorError;
 use crate::messages::door::Query;
@@ -125,7 +125,14 @@ fn list(here: &Here, rig: Option<RigName>, all: bool, json: bool) -> Result<u8, 
     let rows = mrs.iter().map(|mr| {
         let state = if mr.in_cycle { "in cycle".to_owned() } else { mr.state.to_string() };
         let head: String = mr.head.as_str().chars().take(10).collect();
-        vec![mr.id.to_string(), state, mr.bead.to_string(), head, mr.branch.clone(), mr.title.clone()]
+        vec![
+            mr.id.to_string(),
+            state,
+            mr.bead.to_string(),
+            head,
+            mr.branch.clone(),
+            mr.title.clone(),
+        ]
     });
     render::table(&["MR", "STATE", "BEAD", "HEAD", "BRANCH", "TITLE"], rows.collect())
 }

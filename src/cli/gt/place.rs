@@ -53,7 +53,9 @@ impl Where {
 
 /// A completion script for a shell.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  gt completions bash >~/.local/share/bash-completion/completions/gt")]
+#[command(
+    after_help = "Example:\n  gt completions bash >~/.local/share/bash-completion/completions/gt"
+)]
 pub struct Completions {
     /// Which.
     shell: Shell,

@@ -212,9 +212,8 @@ fn foreign(here: &Here, bead: &BeadId, home: &Db, rig: &RigName) -> DoorError {
         Some(home) => format!("sling it at home: 'gt sling {bead} {home}', or move it: "),
         None => "move it: ".to_owned(),
     };
-    DoorError::new("invalid", text).hint(format!(
-        "{there}'bd create TITLE --rig {rig}', then 'bd close {bead} -r \"moved\"'"
-    ))
+    DoorError::new("invalid", text)
+        .hint(format!("{there}'bd create TITLE --rig {rig}', then 'bd close {bead} -r \"moved\"'"))
 }
 
 /// Take beads back that were slung.

@@ -19,7 +19,9 @@ const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
 
 /// The whole town at a glance.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  gt status\n  gt status --watch\n  gt status --json | jq .rigs")]
+#[command(
+    after_help = "Examples:\n  gt status\n  gt status --watch\n  gt status --json | jq .rigs"
+)]
 pub struct Status {
     /// Print JSON.
     #[arg(long)]
@@ -83,7 +85,8 @@ pub(super) fn show(town: &StatusView) -> Result<u8, DoorError> {
         render::line("no rigs yet: gt rig add NAME REPOSITORY")?;
     }
     for escalation in &town.escalations {
-        let text = format!("! {}: {} ({})", escalation.subject, escalation.condition, escalation.id);
+        let text =
+            format!("! {}: {} ({})", escalation.subject, escalation.condition, escalation.id);
         render::line(&text)?;
     }
     let mail = match town.unread_mail {

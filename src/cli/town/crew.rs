@@ -2,8 +2,8 @@
 
 use crate::adapters::layout::Town;
 use crate::adapters::layout::component;
-use crate::cli::town::vault::Vault;
 use crate::cli::town::error::TownError;
+use crate::cli::town::vault::Vault;
 use crate::cli::town::wiring;
 use crate::config;
 use crate::config::registry::Registry;

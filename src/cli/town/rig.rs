@@ -11,9 +11,9 @@ use crate::adapters::layout::Town;
 use crate::adapters::rig_setup::Notice;
 use crate::adapters::rig_setup::Removed;
 use crate::adapters::rig_setup::RigMade;
-use crate::cli::town::vault::Vault;
 use crate::cli::town::error::TownError;
 use crate::cli::town::install::rfc3339;
+use crate::cli::town::vault::Vault;
 use crate::cli::town::wiring;
 use crate::config;
 use crate::config::Settings;
@@ -177,9 +177,10 @@ fn check_name(registry: &Registry, name: &RigName) -> Result<(), TownError> {
         return Err(TownError::BadName(text.to_owned()));
     }
     // On a file system that ignores case, two such names would be one directory.
-    let twin = registry.rigs.keys().find(|known| {
-        *known != name && known.as_str().eq_ignore_ascii_case(text)
-    });
+    let twin = registry
+        .rigs
+        .keys()
+        .find(|known| *known != name && known.as_str().eq_ignore_ascii_case(text));
     match twin {
         Some(twin) => {
             let what = format!("the name '{twin}'");
@@ -273,8 +274,7 @@ pub fn remove(town: &Town, vault: &impl Vault, name: &RigName) -> Result<Removed
     let settings = config::load(town)?;
     let mut registry = Registry::read(town)?;
     let entry = registry.rig(name)?.clone();
-    let in_use =
-        |what: String, remedy| Err(TownError::InUse { rig: name.clone(), what, remedy });
+    let in_use = |what: String, remedy| Err(TownError::InUse { rig: name.clone(), what, remedy });
     if let Some(what) = at_work(vault, name)? {
         return in_use(what, "wait for it, or 'gt release BEAD' and 'gt mq reject MR'");
     }

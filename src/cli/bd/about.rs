@@ -1,0 +1,188 @@
+//! `bd stats`, `history`, `where`, and what the program says of itself.
+
+use clap::Args;
+use clap::CommandFactory;
+use clap_complete::Shell;
+use serde_json::json;
+
+use crate::cli::bd::Bd;
+use crate::cli::bd::Run;
+use crate::cli::call;
+use crate::cli::context;
+use crate::cli::context::Place;
+use crate::cli::render;
+use crate::messages::door::DoorError;
+use crate::messages::door::PROTOCOL;
+use crate::messages::door::Query;
+use crate::messages::views::ChangeView;
+use crate::messages::views::StatsView;
+use crate::model::bead::BeadType;
+use crate::model::bead::Status;
+
+/// Numbers of a database.
+#[derive(Debug, Args)]
+pub(super) struct Stats {}
+
+impl Stats {
+    pub(super) fn run(self, run: &Run) -> Result<u8, DoorError> {
+        let db = run.context.default_db()?;
+        let stats: StatsView = call::ask(&run.context, Query::Stats { db: db.clone() })?;
+        let summary = &stats.summary;
+        if run.json {
+            return render::json(&json!({"summary": summary}));
+        }
+        let rows = [
+            ("total", summary.total_issues),
+            ("open", summary.open_issues),
+            ("in progress", summary.in_progress_issues),
+            ("closed", summary.closed_issues),
+            ("blocked", summary.blocked_issues),
+            ("deferred", summary.deferred_issues),
+            ("ready", summary.ready_issues),
+        ];
+        let rows = rows.map(|(name, count)| vec![name.to_owned(), count.to_string()]);
+        render::table(&["BEADS", &format!("in {db}")], rows.to_vec())?;
+        render::line(&format!("mean lead time: {} h", summary.average_lead_time_hours))
+    }
+}
+
+/// What was changed, when and by whom.
+#[derive(Debug, Args)]
+pub(super) struct History {
+    /// The bead.
+    id: String,
+    /// Most lines, the newest; 0 is all.
+    #[arg(short = 'n', long, default_value_t = 0)]
+    limit: usize,
+}
+
+impl History {
+    pub(super) fn run(self, run: &Run) -> Result<u8, DoorError> {
+        let id = run.context.id(&self.id)?;
+        let mut changes: Vec<ChangeView> = call::ask(&run.context, Query::History { id })?;
+        if self.limit > 0 {
+            changes.drain(..changes.len().saturating_sub(self.limit));
+        }
+        if run.json {
+            return render::json(&changes);
+        }
+        let rows = changes
+            .into_iter()
+            .map(|change| vec![change.at, change.actor, change.op, change.detail.to_string()]);
+        render::table(&["WHEN", "WHO", "WHAT", ""], rows.collect())
+    }
+}
+
+/// Which database this directory belongs to.
+#[derive(Debug, Args)]
+pub(super) struct Where {}
+
+impl Where {
+    pub(super) fn run(self, run: &Run) -> Result<u8, DoorError> {
+        let context = &run.context;
+        let db = context.default_db()?;
+        let (beads, data) = match &context.place {
+            Place::Alone { beads, .. } => (beads.clone(), beads.join(".dolt-data")),
+            Place::Town { town, .. } => {
+                let beads = match db.rig() {
+                    Some(rig) => town.rig_beads(&rig),
+                    None => town.beads(),
+                };
+                (beads, town.dolt_data())
+            }
+        };
+        let root = context.town().map(crate::adapters::layout::Town::root);
+        let nearest = context.cwd.ancestors().map(|dir| dir.join(".beads"));
+        let nearest = nearest
+            .take_while(|dir| root.is_none_or(|root| dir.starts_with(root)))
+            .find(|dir| dir.join("redirect").is_file());
+        // Only a redirect that was followed counts: with --rig the directory says nothing.
+        let redirected = match (&nearest, &context.rig) {
+            (Some(from), None) => context::resolve(&context.cwd, root)?.map(|_| from.clone()),
+            _ => None,
+        };
+        let database = data.join(db.as_str()).join(format!("{db}.db"));
+        let databases = context.databases();
+        let prefix = databases.iter().find(|(name, _)| *name == db).map(|(_, prefix)| prefix);
+        if run.json {
+            let mut told = json!({"path": beads, "database_path": database, "database": db});
+            if let Some(prefix) = prefix {
+                told["prefix"] = json!(prefix);
+            }
+            if let Some(from) = redirected {
+                told["redirected_from"] = json!(from);
+            }
+            return render::json(&told);
+        }
+        render::line(&beads.display().to_string())?;
+        if let Some(from) = redirected {
+            render::line(&format!("  redirected from {}", from.display()))?;
+        }
+        if let Some(prefix) = prefix {
+            render::line(&format!("  prefix {prefix}"))?;
+        }
+        render::line(&format!("  database {}", database.display()))
+    }
+}
+
+/// The types of beads.
+#[derive(Debug, Args)]
+pub(super) struct Types {}
+
+impl Types {
+    pub(super) fn run(self, as_json: bool) -> Result<u8, DoorError> {
+        if as_json {
+            let types =
+                BeadType::ALL.iter().map(|kind| json!({"name": kind, "work": kind.is_work()}));
+            return render::json(&json!({"types": types.collect::<Vec<_>>()}));
+        }
+        render::lines(&BeadType::ALL.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+}
+
+/// The statuses of beads.
+#[derive(Debug, Args)]
+pub(super) struct Statuses {}
+
+impl Statuses {
+    pub(super) fn run(self, as_json: bool) -> Result<u8, DoorError> {
+        if as_json {
+            let statuses = Status::ALL.iter().map(|status| json!({"name": status}));
+            return render::json(&json!({"statuses": statuses.collect::<Vec<_>>()}));
+        }
+        render::lines(&Status::ALL.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+}
+
+/// The program's version.
+#[derive(Debug, Args)]
+pub(super) struct Version {}
+
+impl Version {
+    pub(super) fn run(self, as_json: bool) -> Result<u8, DoorError> {
+        let version = env!("CARGO_PKG_VERSION");
+        match as_json {
+            true => render::json(&json!({"version": version, "protocol": PROTOCOL})),
+            false => render::line(&format!("bd version {version}")),
+        }
+    }
+}
+
+/// A completion script for a shell.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  bd completion bash > ~/.local/share/bash-completion/completions/bd"
+)]
+pub(super) struct Completion {
+    /// Which.
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+impl Completion {
+    pub(super) fn run(self) -> Result<u8, DoorError> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Bd::command(), "bd", &mut script);
+        render::raw(&String::from_utf8_lossy(&script))
+    }
+}
