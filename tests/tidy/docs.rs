@@ -31,7 +31,7 @@ fn the_architecture_cites_every_invariant_where_it_holds() {
         let invariant = format!("I{number}");
         let word = |c: char| !c.is_alphanumeric();
         let lines = text.lines().filter(|line| line.split(word).any(|word| word == invariant));
-        let cites: Vec<String> = lines.flat_map(|line| cited(line)).map(|(_, p)| p).collect();
+        let cites: Vec<String> = lines.flat_map(cited).map(|(_, p)| p).collect();
         for room in ["src/", "tests/"] {
             if !cites.iter().any(|path| path.starts_with(room)) {
                 findings.push(format!("{name}: no line has {invariant} and a file of {room}"));

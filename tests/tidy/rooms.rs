@@ -113,6 +113,8 @@ const ROOMS: &[Room] = &[
 const WIDER: &[(&str, &[&str])] = &[
     ("src/cli/boot", &["actors", "machines", "actix_rt", "tracing_subscriber"]),
     ("src/cli/gt/sim.rs", &["sim"]),
+    // The log of a whole process is set up where its command starts.
+    ("src/cli/gt/mod.rs", &["tracing_subscriber"]),
 ];
 
 /// In the store and the adapters' traits, actors may name these and nothing else.
