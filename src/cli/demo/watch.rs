@@ -73,7 +73,11 @@ impl<'a> Watch<'a> {
             }
             match self.follow(&news, chaos, out)? {
                 Followed::Done => return Ok(()),
-                Followed::Gone => self.revive(out)?,
+                Followed::Killed => self.revive(out)?,
+                Followed::Gone => {
+                    self.restarts += 1;
+                    self.revive(out)?;
+                }
             }
         }
     }
@@ -121,7 +125,7 @@ impl<'a> Watch<'a> {
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     self.kill(chaos, out)?;
-                    return Ok(Followed::Gone);
+                    return Ok(Followed::Killed);
                 }
             }
         }
@@ -151,11 +155,10 @@ impl<'a> Watch<'a> {
                 self.stage.town.display()
             )));
         }
-        self.restarts += 1;
         if self.restarts > RESTARTS_MAX {
             return Err(DemoError::Odd("the daemon does not stay up".to_owned()));
         }
-        self.stage.gt(&["up"])?;
+        self.stage.revive()?;
         out.note("the daemon is up again");
         Ok(())
     }
@@ -212,6 +215,7 @@ impl<'a> Watch<'a> {
 enum Followed {
     Done,
     Gone,
+    Killed,
 }
 
 fn phase(actor: &str, phase: &str) -> Option<String> {
