@@ -18,6 +18,7 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
+use crate::adapters::clock;
 use crate::adapters::tool::ToolError;
 use crate::cli::demo::audit::Audit;
 use crate::cli::demo::chaos::Chaos;
@@ -133,7 +134,7 @@ impl DemoArgs {
 }
 
 fn run(args: &DemoArgs, out: &mut Screen) -> Result<bool, DemoError> {
-    let started = Instant::now();
+    let started = clock::instant();
     let stage = Stage::build(args, out)?;
     let result = play(args, &stage, out, started);
     let down = stage.gt(&["down"]);

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use crate::adapters::clock;
 use crate::cli::demo::DemoError;
 use crate::cli::demo::chaos::Chaos;
 use crate::cli::demo::screen::Screen;
@@ -66,7 +67,7 @@ impl<'a> Watch<'a> {
     pub(super) fn run(&mut self, chaos: &mut Chaos, out: &mut Screen) -> Result<(), DemoError> {
         loop {
             let news = self.listen();
-            chaos.arm(Instant::now());
+            chaos.arm(clock::instant());
             if self.settled(out)? {
                 return Ok(());
             }
@@ -107,7 +108,7 @@ impl<'a> Watch<'a> {
         out: &mut Screen,
     ) -> Result<Followed, DemoError> {
         loop {
-            let now = Instant::now();
+            let now = clock::instant();
             let until = chaos.due().map_or(self.deadline, |due| due.min(self.deadline));
             match news.recv_timeout(until.saturating_duration_since(now)) {
                 Ok(News::Event(event)) => {
@@ -118,7 +119,7 @@ impl<'a> Watch<'a> {
                     }
                 }
                 Ok(News::Gone) | Err(RecvTimeoutError::Disconnected) => return Ok(Followed::Gone),
-                Err(RecvTimeoutError::Timeout) if Instant::now() >= self.deadline => {
+                Err(RecvTimeoutError::Timeout) if clock::instant() >= self.deadline => {
                     out.line("time is up");
                     return Ok(Followed::Done);
                 }
