@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use crate::actors::effects::Stores;
 use crate::actors::parts::Parts;
 use crate::actors::store::Submit;
+use crate::adapters::failpoint;
 use crate::adapters::layout::Town;
 use crate::adapters::token;
 use crate::adapters::world::RealWorld;
@@ -97,7 +98,8 @@ impl Vault for Keeper {
             };
         }
         let group = [Submission { actor, ops }];
-        let answers = self.held.commit(db, &group, self.parts.clock.now_ms())?;
+        let commit = || self.held.commit(db, &group, self.parts.clock.now_ms());
+        let answers = failpoint::round(group[0].ops.iter(), commit)?;
         let answer = answers.into_iter().next().unwrap_or_else(|| Ok(Facts::new()));
         Ok(answer?)
     }
