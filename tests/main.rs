@@ -10,6 +10,8 @@
 
 mod actors;
 mod cli;
+#[cfg(feature = "failpoints")]
+mod crash;
 mod gateway;
 mod machines;
 mod sim;
