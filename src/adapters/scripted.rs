@@ -218,8 +218,9 @@ impl Agent {
         if self.git(&["log", "-1", "--format=%s"])? != message {
             self.attempt(&job, &message)?;
         }
-        let ours = self.git(&["log", "-1", "--format=%an"])? == self.actor;
-        match ours {
+        // Whoever began it: what the branch has for this bead is handed in.
+        let subject = self.git(&["log", "-1", "--format=%s"])?;
+        match subject.contains(&format!("({})", job.id)) {
             true => self.tool("gt", &["done"])?,
             false => {
                 self.tool("gt", &["done", "--no-change", "the instructions changed nothing"])?
