@@ -12,10 +12,12 @@ mod actors;
 mod cli;
 #[cfg(feature = "failpoints")]
 mod crash;
+mod demo;
 mod gateway;
 mod machines;
 mod sim;
 mod store;
 mod support;
 mod tidy;
+mod tour;
 mod world;

@@ -1,6 +1,6 @@
 //! The commands, as a person or an agent calls them.
 
 mod bd;
-mod desk;
+pub mod desk;
 mod gt;
 mod running;

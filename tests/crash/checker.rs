@@ -1,6 +1,7 @@
 //! Looks at a town that is down: its databases, and with git alone at what landed.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -64,6 +65,10 @@ pub fn settle(town: &mut Town) {
                 idle && rig["queue"]["queued"] == 0 && rig["queue"]["step"] == "idle"
             })
         });
+        town.until("what landed has no branch on the remote any more", |town| {
+            let heads = ["for-each-ref", "--format=%(refname)", "refs/heads"];
+            ["alpha.git", "beta.git"].iter().all(|rig| town.git(rig, &heads) == "refs/heads/main")
+        });
         town.stop();
         if DATABASES.iter().all(|db| rows(town, db).outbox == 0) {
             return;
@@ -100,10 +105,21 @@ pub fn ledger(town: &Town) {
             assert_eq!((&queue.cycle, &queue.parked), (&Cycle::Idle, &None), "{db}");
         }
     }
+    once(&rows(town, "hq").beads);
     let there = |id: &String| {
         DATABASES.iter().any(|db| rows(town, db).beads.iter().any(|bead| bead.id.as_str() == *id))
     };
     assert!(town.closed.iter().chain(&town.open).all(there), "a bead is lost");
+}
+
+/// Everybody was told of each landing once.
+fn once(beads: &[Bead]) {
+    let mut told = BTreeSet::new();
+    let titles = beads.iter().map(|bead| bead.title.as_str());
+    for title in titles.filter(|t| t.starts_with("CONVOY_LANDED") || t.starts_with("MERGED")) {
+        assert!(told.insert(title), "told twice: {title}");
+    }
+    assert!(told.len() > 8, "{told:?}");
 }
 
 /// Checks out every commit that the target ever pointed to and runs the gates there; no patch is
