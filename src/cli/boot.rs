@@ -241,6 +241,8 @@ fn reload(keeper: &Keeper, running: &Running) -> Result<usize, TownError> {
     keeper.world.configure(wiring::world_settings(&settings, &registry, exe, base)?);
     let rigs = rigs(&settings, &registry);
     let count = rigs.len();
+    let names: Vec<_> = rigs.iter().map(|rig| rig.name.clone()).collect();
+    running.keep_rigs(&names);
     for rig in rigs {
         running.add_rig(rig);
     }

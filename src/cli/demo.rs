@@ -169,12 +169,12 @@ fn run(args: &DemoArgs, out: &mut Screen) -> Result<bool, DemoError> {
         town: kept.then(|| stage.town.display().to_string()),
     };
     let good = good(&summary);
-    show(args, &summary, good, out)?;
     if kept {
         out.note(&format!("kept: cd {} && gt mq proof", stage.town.display()));
     } else {
         stage.remove()?;
     }
+    show(args, &summary, good, out)?;
     Ok(good)
 }
 
