@@ -10,6 +10,7 @@
 
 mod actors;
 mod cli;
+mod gateway;
 mod machines;
 mod sim;
 mod store;

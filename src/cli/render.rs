@@ -48,17 +48,27 @@ pub fn raw(text: &str) -> Result<u8, DoorError> {
     print(text)
 }
 
+/// An object with the version of its shape.
+#[derive(Serialize)]
+struct Versioned<'a, T: Serialize> {
+    #[serde(flatten)]
+    value: &'a T,
+    schema_version: u32,
+}
+
 /// Prints JSON as upstream `bd` does: two spaces, objects with `schema_version`, bare arrays.
 ///
 /// # Errors
 /// As [`line`].
 pub fn json(value: &impl Serialize) -> Result<u8, DoorError> {
-    let mut value = serde_json::to_value(value)
-        .map_err(|error| DoorError::new("internal", format!("no JSON: {error}")))?;
-    if let Value::Object(map) = &mut value {
-        map.entry("schema_version").or_insert_with(|| 1.into());
-    }
-    line(&format!("{value:#}"))
+    let bad = |error| DoorError::new("internal", format!("no JSON: {error}"));
+    let text = match serde_json::to_value(value).map_err(bad)? {
+        Value::Object(map) if !map.contains_key("schema_version") => {
+            serde_json::to_string_pretty(&Versioned { value, schema_version: 1 })
+        }
+        _ => serde_json::to_string_pretty(value),
+    };
+    line(&text.map_err(bad)?)
 }
 
 /// Prints rows under a heading, columns as wide as they need.

@@ -32,14 +32,22 @@ pub fn route(databases: &[(Db, String)], id: &BeadId) -> Result<Db, DoorError> {
     })
 }
 
-/// The known word that is nearest to a given one, if any is near.
+/// The known word that is nearest to a given one, if any is near. Of paths the last part is
+/// compared too, so that a forgotten or mistyped middle does not matter.
 #[must_use]
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let near = FAR.min(word.chars().count().div_ceil(2)).max(1);
+    let last = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
+    let short = last(word);
+    let near = |word: &str| FAR.min(word.chars().count().div_ceil(2)).max(1);
+    let far = |candidate: &str| {
+        let whole = Some(distance(word, candidate)).filter(|far| *far <= near(word));
+        let ends = distance(&short, &last(candidate));
+        let ends = Some(ends + 1).filter(|far| candidate.contains('/') && *far <= near(&short));
+        whole.into_iter().chain(ends).min()
+    };
     known
         .into_iter()
-        .map(|candidate| (distance(word, candidate), candidate))
-        .filter(|(far, candidate)| *far <= near || candidate.ends_with(&format!("/{word}")))
+        .filter_map(|candidate| Some((far(candidate)?, candidate)))
         .min()
         .map(|(_, candidate)| candidate)
 }
@@ -95,6 +103,7 @@ mod tests {
         let known = ["mayor", "deacon", "gastown/polecats/alpha"];
         assert_eq!(nearest("myor", known), Some("mayor"));
         assert_eq!(nearest("alpha", known), Some("gastown/polecats/alpha"));
+        assert_eq!(nearest("gastown/alhpa", known), Some("gastown/polecats/alpha"));
         assert_eq!(nearest("zzz", known), None);
     }
 }

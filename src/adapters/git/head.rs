@@ -40,3 +40,17 @@ pub fn uncommitted(dir: &Path) -> Result<Vec<String>, GitError> {
     let said = ask(dir, &["status", "--porcelain"])?;
     Ok(said.lines().take(LINES).map(str::to_owned).collect())
 }
+
+/// How many commits the worktree around `dir` has that `base` has not.
+///
+/// # Errors
+/// There is no worktree, or no such commit.
+pub fn commits_since(dir: &Path, base: &str) -> Result<u64, GitError> {
+    let arguments = ["rev-list", "--count", &format!("{base}..HEAD")];
+    let said = ask(dir, &arguments)?;
+    said.trim().parse().map_err(|_| GitError::Cli {
+        command: arguments.join(" "),
+        code: "no number".to_owned(),
+        stderr: said,
+    })
+}

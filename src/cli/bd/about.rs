@@ -3,6 +3,7 @@
 use clap::Args;
 use clap::CommandFactory;
 use clap_complete::Shell;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::bd::Bd;
@@ -16,6 +17,7 @@ use crate::messages::door::PROTOCOL;
 use crate::messages::door::Query;
 use crate::messages::views::ChangeView;
 use crate::messages::views::StatsView;
+use crate::messages::views::Summary;
 use crate::model::bead::BeadType;
 use crate::model::bead::Status;
 
@@ -23,13 +25,19 @@ use crate::model::bead::Status;
 #[derive(Debug, Args)]
 pub(super) struct Stats {}
 
+/// The numbers as upstream prints them.
+#[derive(Serialize)]
+struct Numbers<'a> {
+    summary: &'a Summary,
+}
+
 impl Stats {
     pub(super) fn run(self, run: &Run) -> Result<u8, DoorError> {
         let db = run.context.default_db()?;
         let stats: StatsView = call::ask(&run.context, Query::Stats { db: db.clone() })?;
         let summary = &stats.summary;
         if run.json {
-            return render::json(&json!({"summary": summary}));
+            return render::json(&Numbers { summary });
         }
         let rows = [
             ("total", summary.total_issues),

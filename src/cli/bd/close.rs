@@ -1,6 +1,7 @@
 //! `bd close`, `reopen` and `delete`.
 
 use clap::Args;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::bd::Run;
@@ -92,7 +93,7 @@ impl Close {
                 false => render::json(&closed),
                 true => {
                     let unblocked = issues::after(run, unblocked)?;
-                    render::json(&json!({"closed": closed, "unblocked": unblocked}))
+                    render::json(&Suggested { closed, unblocked })
                 }
             };
         }
@@ -106,6 +107,13 @@ impl Close {
         }
         Ok(error::OK)
     }
+}
+
+/// What was closed, and what could start now.
+#[derive(Serialize)]
+struct Suggested {
+    closed: Vec<IssueView>,
+    unblocked: Vec<IssueView>,
 }
 
 /// Refuses what is probably a mistake.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use clap::Args;
 use clap::Subcommand;
 use clap::ValueEnum;
-use serde_json::Value;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::bd::Run;
@@ -17,6 +17,7 @@ use crate::cli::render;
 use crate::messages::door::DoorError;
 use crate::messages::door::Query;
 use crate::messages::views::IssueView;
+use crate::messages::views::LinkedIssue;
 use crate::model::bead::DepType;
 use crate::model::ids::BeadId;
 use crate::model::ops::Op;
@@ -146,12 +147,11 @@ impl List {
         let mut edges = ends(run, std::slice::from_ref(&view), self.direction)?;
         edges.retain(|edge| self.dep_type.is_none_or(|wanted| edge.dep_type == wanted));
         if run.json {
-            let rows = edges.iter().map(|edge| {
-                let mut value = json!(issues::plain(&edge.view));
-                value["dependency_type"] = json!(edge.dep_type);
-                value
+            let rows = edges.iter().map(|edge| LinkedIssue {
+                issue: Box::new(issues::plain(&edge.view)),
+                dependency_type: edge.dep_type,
             });
-            return render::json(&rows.collect::<Vec<Value>>());
+            return render::json(&rows.collect::<Vec<_>>());
         }
         if edges.is_empty() {
             return render::line(match self.direction {
@@ -225,22 +225,31 @@ struct Node {
     truncated: bool,
 }
 
+/// A node as upstream prints it.
+#[derive(Serialize)]
+struct TreeRow<'a> {
+    #[serde(flatten)]
+    issue: IssueView,
+    depth: usize,
+    parent_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edge_from_parent: Option<DepType>,
+    truncated: bool,
+}
+
 impl Tree {
     fn run(self, run: &Run) -> Result<u8, DoorError> {
         let root = issues::find_one(run, &self.id)?;
         let nodes = self.walk(run, root)?;
         if run.json {
-            let rows = nodes.iter().map(|node| {
-                let mut value = json!(issues::plain(&node.view));
-                value["depth"] = node.depth.into();
-                value["parent_id"] = node.parent.as_ref().map_or("", |(id, _)| id.as_str()).into();
-                value["truncated"] = node.truncated.into();
-                if let Some((_, edge)) = &node.parent {
-                    value["edge_from_parent"] = json!(edge);
-                }
-                value
+            let rows = nodes.iter().map(|node| TreeRow {
+                issue: issues::plain(&node.view),
+                depth: node.depth,
+                parent_id: node.parent.as_ref().map_or("", |(id, _)| id.as_str()),
+                edge_from_parent: node.parent.as_ref().map(|(_, edge)| *edge),
+                truncated: node.truncated,
             });
-            return render::json(&rows.collect::<Vec<Value>>());
+            return render::json(&rows.collect::<Vec<_>>());
         }
         let lines = nodes.iter().map(|node| {
             let edge = node.parent.as_ref().map(|(_, edge)| format!("{edge}: "));

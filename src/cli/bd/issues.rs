@@ -1,7 +1,5 @@
 //! What the families share: finding the beads that are meant, and printing them.
 
-use serde_json::Value;
-
 use crate::cli::bd::Run;
 use crate::cli::call;
 use crate::cli::error;
@@ -110,14 +108,13 @@ pub(super) fn plain(view: &IssueView) -> IssueView {
     }
 }
 
-/// The beads again after a change, as an array of issues.
-pub(super) fn after(run: &Run, ids: &[BeadId]) -> Result<Value, DoorError> {
+/// The beads again after a change, as issues.
+pub(super) fn after(run: &Run, ids: &[BeadId]) -> Result<Vec<IssueView>, DoorError> {
     if ids.is_empty() {
-        return Ok(Value::Array(Vec::new()));
+        return Ok(Vec::new());
     }
     let views: Vec<IssueView> = call::ask(&run.context, Query::Show { ids: ids.to_vec() })?;
-    let views: Vec<IssueView> = views.iter().map(plain).collect();
-    serde_json::to_value(views).map_err(|error| DoorError::new("internal", error.to_string()))
+    Ok(views.iter().map(plain).collect())
 }
 
 /// A bead in one line.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
+use serde::Serialize;
 use serde_json::Value;
 use serde_json::json;
 
@@ -235,6 +236,14 @@ impl Ready {
     }
 }
 
+/// A bead and how many beads it waits for.
+#[derive(Serialize)]
+struct Waiting<'a> {
+    #[serde(flatten)]
+    issue: &'a IssueView,
+    blocked_by_count: usize,
+}
+
 /// List work that waits for other work.
 #[derive(Debug, Args)]
 pub(super) struct Blocked {
@@ -249,15 +258,10 @@ impl Blocked {
         let mut views = ask(run, self.which.databases(run)?, filter)?;
         views.retain(|view| !view.blocked_by.is_empty());
         if run.json {
-            let views: Vec<Value> = views
+            let rows = views
                 .iter()
-                .map(|view| {
-                    let mut value = json!(view);
-                    value["blocked_by_count"] = view.blocked_by.len().into();
-                    value
-                })
-                .collect();
-            return render::json(&views);
+                .map(|issue| Waiting { issue, blocked_by_count: issue.blocked_by.len() });
+            return render::json(&rows.collect::<Vec<_>>());
         }
         if views.is_empty() {
             return render::line("nothing is blocked");

@@ -1,7 +1,7 @@
 //! `bd show`.
 
 use clap::Args;
-use serde_json::Value;
+use serde::Serialize;
 
 use crate::cli::bd::Run;
 use crate::cli::bd::issues;
@@ -61,9 +61,7 @@ impl Show {
                 false => issues::print(&views, "no children")?,
             };
         } else if run.json {
-            let views =
-                views.iter().map(|view| self.detail(view)).collect::<Result<Vec<_>, _>>()?;
-            render::json(&views)?;
+            render::json(&views.iter().map(|view| self.detail(view)).collect::<Vec<_>>())?;
         } else if self.short {
             issues::print(&views, "")?;
         } else {
@@ -74,24 +72,41 @@ impl Show {
     }
 
     /// A bead as upstream prints details.
-    fn detail(&self, view: &IssueView) -> Result<Value, DoorError> {
-        let mut shown = IssueView { blocked_by: Vec::new(), ..view.clone() };
-        let (total, closed) = epic_children(view);
+    fn detail(&self, view: &IssueView) -> Detail {
+        let mut issue = IssueView { blocked_by: Vec::new(), ..view.clone() };
         if !self.include_comments {
-            shown.comments.clear();
+            issue.comments.clear();
         }
         if !self.include_dependents {
-            shown.dependents.clear();
+            issue.dependents.clear();
         }
-        let mut value = serde_json::to_value(&shown)
-            .map_err(|error| DoorError::new("internal", error.to_string()))?;
-        if view.issue_type == BeadType::Epic {
-            value["epic_total_children"] = total.into();
-            value["epic_closed_children"] = closed.into();
-            value["epic_closeable"] = (total > 0 && total == closed).into();
-        }
-        Ok(value)
+        let epic = (view.issue_type == BeadType::Epic).then(|| {
+            let (total, closed) = epic_children(view);
+            Epic {
+                epic_total_children: total,
+                epic_closed_children: closed,
+                epic_closeable: total > 0 && total == closed,
+            }
+        });
+        Detail { issue, epic }
     }
+}
+
+/// A bead with what only epics have.
+#[derive(Serialize)]
+struct Detail {
+    #[serde(flatten)]
+    issue: IssueView,
+    #[serde(flatten)]
+    epic: Option<Epic>,
+}
+
+/// How far an epic is.
+#[derive(Serialize)]
+struct Epic {
+    epic_total_children: usize,
+    epic_closed_children: usize,
+    epic_closeable: bool,
 }
 
 /// Children of an epic, and how many are closed.

@@ -1,6 +1,5 @@
 //! Words of the command line: statuses, types, priorities, times. Errors name what is known.
 
-use std::fmt::Display;
 use std::io::Read;
 use std::path::Path;
 use std::str::FromStr;
@@ -19,12 +18,16 @@ use crate::model::bead::Status;
 use crate::model::ids::BeadId;
 use crate::model::query::Sort;
 use crate::model::value::Name;
+use crate::model::value::UnknownWord;
 
 /// Most bytes of a text that is read from a file.
 const TEXT_MAX: u64 = 512 << 10;
 
-fn known<T: FromStr<Err: Display>>(word: &str) -> Result<T, String> {
-    word.parse().map_err(|error: T::Err| error.to_string())
+/// A word of a closed set; `what` is what a person calls the set.
+fn known<T: FromStr<Err = UnknownWord>>(what: &str, word: &str) -> Result<T, String> {
+    word.parse().map_err(|error: UnknownWord| {
+        format!("unknown {what} '{}'; known: {}", error.word, error.known.join(", "))
+    })
 }
 
 /// 0 to 4, also as P0 to P4.
@@ -38,12 +41,12 @@ pub(super) fn priority(word: &str) -> Result<i64, String> {
 /// A status.
 pub(super) fn status(word: &str) -> Result<Status, String> {
     let word = word.trim().replace('-', "_");
-    known(&word)
+    known("status", &word)
 }
 
 /// A type, also by upstream's short names.
 pub(super) fn bead_type(word: &str) -> Result<BeadType, String> {
-    known(match word.trim() {
+    let word = match word.trim() {
         "feat" | "enhancement" => "feature",
         "dec" | "adr" => "decision",
         "investigation" | "timebox" => "spike",
@@ -52,17 +55,18 @@ pub(super) fn bead_type(word: &str) -> Result<BeadType, String> {
         "mr" => "merge-request",
         "mol" => "molecule",
         other => other,
-    })
+    };
+    known("type", word)
 }
 
 /// What an edge means.
 pub(super) fn dep_type(word: &str) -> Result<DepType, String> {
-    known(word.trim())
+    known("dependency type", word.trim())
 }
 
 /// What a list is ordered by.
 pub(super) fn sort(word: &str) -> Result<Sort, String> {
-    known(word.trim())
+    known("order", word.trim())
 }
 
 /// `type:id` or a bare id, which blocks.
@@ -171,7 +175,7 @@ mod tests {
         assert_eq!(bead_type("feat"), Ok(BeadType::Feature));
         assert_eq!(dep("gt-1"), Ok((DepType::Blocks, "gt-1".into())));
         assert_eq!(dep("related:gt-1"), Ok((DepType::Related, "gt-1".into())));
-        insta::assert_snapshot!(status("doing").unwrap_err(), @"unknown Status 'doing'; known: open, in_progress, blocked, hooked, deferred, pinned, closed");
+        insta::assert_snapshot!(status("doing").unwrap_err(), @"unknown status 'doing'; known: open, in_progress, blocked, hooked, deferred, pinned, closed");
     }
 
     #[test]
