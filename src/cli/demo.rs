@@ -6,6 +6,7 @@
 
 mod audit;
 mod chaos;
+mod screen;
 mod stage;
 mod story;
 mod watch;
@@ -20,9 +21,10 @@ use serde::Serialize;
 use crate::adapters::tool::ToolError;
 use crate::cli::demo::audit::Audit;
 use crate::cli::demo::chaos::Chaos;
+use crate::cli::demo::screen::Screen;
 use crate::cli::demo::stage::Stage;
 use crate::cli::demo::watch::Watch;
-use crate::cli::render::Out;
+use crate::messages::door::DoorError;
 
 /// Show a whole town at work on a small repository made on the spot.
 #[derive(Args, Clone, Debug)]
@@ -110,15 +112,26 @@ struct Summary {
     town: Option<String>,
 }
 
-/// Runs the demo and says whether everything landed.
-///
-/// # Errors
-/// [`DemoError`].
-pub fn run(args: &DemoArgs, out: &mut Out) -> Result<bool, DemoError> {
+impl DemoArgs {
+    /// Runs the demo; the exit code is 1 unless everything landed.
+    ///
+    /// # Errors
+    /// The demo could not be staged or watched.
+    pub fn run(&self) -> Result<u8, DoorError> {
+        let mut screen = Screen::open();
+        let result = run(self, &mut screen);
+        screen.close();
+        let good = result.map_err(|error| DoorError::new("demo", error.to_string()))?;
+        Ok(u8::from(!good))
+    }
+}
+
+fn run(args: &DemoArgs, out: &mut Screen) -> Result<bool, DemoError> {
     let started = Instant::now();
     let stage = Stage::build(args, out)?;
     let result = play(args, &stage, out, started);
     let down = stage.gt(&["down"]);
+    out.close();
     let (audit, kills, proof) = match result {
         Ok(done) => done,
         Err(error) => {
@@ -165,7 +178,7 @@ fn good(s: &Summary) -> bool {
 fn play(
     args: &DemoArgs,
     stage: &Stage,
-    out: &mut Out,
+    out: &mut Screen,
     started: Instant,
 ) -> Result<(Audit, u64, String), DemoError> {
     let beads = story::file(stage, args, out)?;
@@ -179,7 +192,7 @@ fn play(
     Ok((audit, chaos.done() + watch.restarts(), proof))
 }
 
-fn show(args: &DemoArgs, s: &Summary, good: bool, out: &mut Out) -> Result<(), DemoError> {
+fn show(args: &DemoArgs, s: &Summary, good: bool, out: &mut Screen) -> Result<(), DemoError> {
     if args.json {
         let text = serde_json::to_string(s).map_err(|error| DemoError::Odd(error.to_string()))?;
         out.line(&text);
@@ -204,7 +217,8 @@ fn show(args: &DemoArgs, s: &Summary, good: bool, out: &mut Out) -> Result<(), D
     for (what, value) in rows {
         out.line(&format!("  {what:<44} {value}"));
     }
-    let verdict = if good { "Only green work landed, all of it, once." } else { "Not everything landed." };
+    let verdict =
+        if good { "Only green work landed, all of it, once." } else { "Not everything landed." };
     out.line(verdict);
     Ok(())
 }

@@ -9,6 +9,7 @@ pub mod books;
 pub mod boot;
 pub mod call;
 pub mod context;
+pub mod demo;
 pub mod error;
 pub mod finish;
 pub mod gt;

@@ -65,10 +65,9 @@ impl Audit {
             .cloned()
             .collect();
         self.merged = landed.len() as u64;
-        let patches = stage.tool(&stage.origin).run(
-            "sh",
-            &["-c", "git log -p --format='commit %H' main | git patch-id --stable"],
-        )?;
+        let patches = stage
+            .tool(&stage.origin)
+            .run("sh", &["-c", "git log -p --format='commit %H' main | git patch-id --stable"])?;
         let mut seen: BTreeMap<&str, u64> = BTreeMap::new();
         for line in patches.lines() {
             let id = line.split(' ').next().unwrap_or_default();
@@ -121,8 +120,10 @@ impl Audit {
             self.landings += 1;
             let dir = stage.dir.join(format!("audit-{tip}"));
             fs::create_dir_all(&dir).map_err(DemoError::io(&dir))?;
-            let unpack =
-                format!("git archive {tip} | tar -x -C '{}'", dir.display().to_string().replace('\'', ""));
+            let unpack = format!(
+                "git archive {tip} | tar -x -C '{}'",
+                dir.display().to_string().replace('\'', "")
+            );
             stage.tool(&stage.origin).run("sh", &["-c", &unpack])?;
             let tool = stage.tool(&dir);
             let green = ["test", "lint"]

@@ -9,7 +9,7 @@ use crate::adapters::layout::Town;
 use crate::adapters::tool::Tool;
 use crate::cli::demo::DemoArgs;
 use crate::cli::demo::DemoError;
-use crate::cli::render::Out;
+use crate::cli::demo::screen::Screen;
 use crate::cli::town::wiring;
 use crate::config::env;
 use crate::config::env::Env;
@@ -47,12 +47,11 @@ pub(super) struct Stage {
     pub(super) layout: Town,
     exe: String,
     tool: Tool,
-    restarts_logged: bool,
 }
 
 impl Stage {
     /// Makes it all and starts the daemon.
-    pub(super) fn build(args: &DemoArgs, out: &mut Out) -> Result<Self, DemoError> {
+    pub(super) fn build(args: &DemoArgs, out: &mut Screen) -> Result<Self, DemoError> {
         let stage = Self::open(args)?;
         out.note(&format!("a town in {}", stage.town.display()));
         stage.make_origin()?;
@@ -103,7 +102,6 @@ impl Stage {
             town,
             layout,
             dir,
-            restarts_logged: false,
         })
     }
 
@@ -164,12 +162,6 @@ impl Stage {
         // The remote's own record of every move of main, for the auditor.
         self.git(&["config", "core.logAllRefUpdates", "true"])?;
         fs::remove_dir_all(&work).map_err(DemoError::io(&work))
-    }
-
-    /// Starts the daemon again after it was killed.
-    pub(super) fn restart(&mut self) -> Result<(), DemoError> {
-        self.restarts_logged = true;
-        self.gt(&["up"]).map(|_| ())
     }
 
     /// Removes everything that the demo made.

@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use crate::cli::demo::DemoArgs;
 use crate::cli::demo::DemoError;
+use crate::cli::demo::screen::Screen;
 use crate::cli::demo::stage::RIG;
 use crate::cli::demo::stage::Stage;
-use crate::cli::render::Out;
 
 /// One piece of work: title, instructions to the scripted agent, and which earlier ones it needs.
 struct Piece {
@@ -47,7 +47,7 @@ fn pieces(count: usize) -> Vec<Piece> {
 pub(super) fn file(
     stage: &Stage,
     args: &DemoArgs,
-    out: &mut Out,
+    out: &mut Screen,
 ) -> Result<Vec<String>, DemoError> {
     let count = usize::try_from(args.beads).unwrap_or(usize::MAX);
     let mut ids: Vec<String> = Vec::new();
@@ -56,8 +56,7 @@ pub(super) fn file(
         let needs: Vec<String> =
             piece.needs.iter().map(|at| format!("blocks:{}", ids[*at])).collect();
         let needs = needs.join(",");
-        let mut words =
-            vec!["create", &piece.title, "--rig", RIG, "-d", &description, "--json"];
+        let mut words = vec!["create", &piece.title, "--rig", RIG, "-d", &description, "--json"];
         if !needs.is_empty() {
             words.extend(["--deps", &needs]);
         }

@@ -12,9 +12,9 @@ use serde_json::Value;
 
 use crate::cli::demo::DemoError;
 use crate::cli::demo::chaos::Chaos;
+use crate::cli::demo::screen::Screen;
 use crate::cli::demo::stage::RIG;
 use crate::cli::demo::stage::Stage;
-use crate::cli::render::Out;
 use crate::gateway::client;
 use crate::messages::door::Call;
 use crate::messages::door::PROTOCOL;
@@ -63,7 +63,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Watches until all is closed, the queue is parked, or time is up.
-    pub(super) fn run(&mut self, chaos: &mut Chaos, out: &mut Out) -> Result<(), DemoError> {
+    pub(super) fn run(&mut self, chaos: &mut Chaos, out: &mut Screen) -> Result<(), DemoError> {
         loop {
             let news = self.listen();
             chaos.arm(Instant::now());
@@ -100,7 +100,7 @@ impl<'a> Watch<'a> {
         &mut self,
         news: &Receiver<News>,
         chaos: &mut Chaos,
-        out: &mut Out,
+        out: &mut Screen,
     ) -> Result<Followed, DemoError> {
         loop {
             let now = Instant::now();
@@ -127,7 +127,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Kills the daemon that this demo started.
-    fn kill(&mut self, chaos: &mut Chaos, out: &mut Out) -> Result<(), DemoError> {
+    fn kill(&mut self, chaos: &mut Chaos, out: &mut Screen) -> Result<(), DemoError> {
         let path = self.stage.layout.daemon_pid();
         let text = fs::read_to_string(&path).map_err(DemoError::io(&path))?;
         let pid: i32 = text
@@ -143,7 +143,7 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    fn revive(&mut self, out: &mut Out) -> Result<(), DemoError> {
+    fn revive(&mut self, out: &mut Screen) -> Result<(), DemoError> {
         if !self.restart {
             return Err(DemoError::Odd(format!(
                 "the daemon is gone; see {}/daemon/daemon.log",
@@ -160,12 +160,12 @@ impl<'a> Watch<'a> {
     }
 
     /// Whether every bead is closed; a daemon that has just gone has not answered yet.
-    fn settled(&mut self, out: &mut Out) -> Result<bool, DemoError> {
+    fn settled(&mut self, out: &mut Screen) -> Result<bool, DemoError> {
         let filter = BeadFilter {
             ids: self.beads.iter().map(|id| BeadId(id.clone())).collect(),
             include_closed: true,
             limit: None,
-            ..BeadFilter::default()
+            ..BeadFilter::list()
         };
         let query = Query::Beads { dbs: vec![Db::from(RIG)], filter };
         let call = Call {
@@ -186,7 +186,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Tells one event; `true` when nothing more can land.
-    fn tell(&mut self, event: &Value, out: &mut Out) -> bool {
+    fn tell(&mut self, event: &Value, out: &mut Screen) -> bool {
         let fact = &event["fact"];
         let word = |key: &str| fact[key].as_str().unwrap_or_default();
         let kind = fact["fact"].as_str().unwrap_or_default();
@@ -227,8 +227,7 @@ fn phase(actor: &str, phase: &str) -> Option<String> {
 }
 
 fn summary(fact: &Value) -> String {
-    let fields: BTreeMap<String, Value> =
-        serde_json::from_value(fact.clone()).unwrap_or_default();
+    let fields: BTreeMap<String, Value> = serde_json::from_value(fact.clone()).unwrap_or_default();
     let parts: Vec<String> = fields
         .iter()
         .filter(|(key, _)| key.as_str() != "fact")

@@ -21,6 +21,7 @@ pub mod polecat;
 pub mod proof;
 pub mod rig;
 pub mod running;
+pub mod sim;
 pub mod sling;
 pub mod status;
 
@@ -33,6 +34,7 @@ use clap::Subcommand;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::cli::context::Wanted;
+use crate::cli::demo;
 use crate::cli::error;
 use crate::messages::door::DoorError;
 
@@ -124,6 +126,10 @@ pub enum Command {
     Log(log::Log),
     /// Which town, rig and database this directory belongs to.
     Where(place::Where),
+    /// Show a whole town at work on a small repository made on the spot.
+    Demo(demo::DemoArgs),
+    /// Run simulated towns over a seeded world.
+    Sim(sim::Sim),
     /// A completion script for a shell.
     Completions(place::Completions),
     /// The program's version.
@@ -166,6 +172,8 @@ impl Gt {
             Command::Agents(args) => args.run(&at),
             Command::Log(args) => args.run(&at),
             Command::Where(args) => args.run(&at),
+            Command::Demo(args) => args.run(),
+            Command::Sim(args) => args.run(),
             Command::Completions(args) => args.run(),
             Command::Version(args) => args.run(),
             Command::SessionHost(args) => args.run(),

@@ -85,8 +85,15 @@ impl Sim {
 /// The report in words.
 fn show(report: &Value) -> Result<(), DoorError> {
     let rows = [
-        "seed", "days", "events", "events_per_second", "simulated_per_real", "beads_filed",
-        "beads_merged", "commits", "trace_hash",
+        "seed",
+        "days",
+        "events",
+        "events_per_second",
+        "simulated_per_real",
+        "beads_filed",
+        "beads_merged",
+        "commits",
+        "trace_hash",
     ];
     for row in rows {
         render::line(&format!("{row:<20} {}", plain(&report[row])))?;
