@@ -2,6 +2,8 @@
 //!
 //! `cargo run --example crash_and_recover`
 
+#![expect(clippy::print_stdout, reason = "an example prints what it shows")]
+
 use gastown::sim::Config;
 use gastown::sim::Faults;
 use gastown::sim::run;

@@ -2,6 +2,8 @@
 //!
 //! `cargo run --example one_town`
 
+#![expect(clippy::print_stdout, reason = "an example prints what it shows")]
+
 use gastown::sim::Config;
 use gastown::sim::Faults;
 use gastown::sim::run;

@@ -1,17 +1,14 @@
-//! The executable `gt`, which is `bd` when it is called by that name.
+//! The executable `gt`; under the name `bd` it is that command.
 
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let mut args = std::env::args_os();
-    let name = args.next();
-    let is_bd =
-        name.as_deref().and_then(|name| Path::new(name).file_stem()) == Some(OsStr::new("bd"));
-    if is_bd {
-        gastown::cli::run_bd(std::env::args_os())
-    } else {
-        gastown::cli::run_gt(std::env::args_os())
+    let called = std::env::args_os().next();
+    let name = called.as_deref().and_then(|path| Path::new(path).file_stem());
+    if name == Some(OsStr::new("bd")) {
+        return gastown::cli::run_bd(std::env::args_os());
     }
+    gastown::cli::run_gt(std::env::args_os())
 }

@@ -81,7 +81,7 @@ impl Directory {
         all
     }
 
-    /// Inputs that were dropped because a mailbox was full.
+    /// Inputs that were dropped because a mailbox or a host's stash was full.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
@@ -102,10 +102,15 @@ impl Directory {
         };
         if port.queued.fetch_add(1, Ordering::AcqRel) >= MAILBOX_MAX {
             port.queued.fetch_sub(1, Ordering::AcqRel);
-            let dropped = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
-            tracing::warn!(%to, dropped, "mailbox full: input dropped, its truth is a row");
+            self.count_drop(to);
             return;
         }
         port.recipient.do_send(Deliver(input));
+    }
+
+    /// Counts an input for which there was no room, here or in a host's stash.
+    pub(super) fn count_drop(&self, to: &Address) {
+        let dropped = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
+        tracing::warn!(%to, dropped, "no room: input dropped, its truth is a row");
     }
 }

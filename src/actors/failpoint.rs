@@ -6,7 +6,7 @@
 
 /// Dies here if this point has not been reached before.
 #[cfg(feature = "failpoints")]
-pub fn hit(side: &str, kind: &str, name: &str) {
+pub(super) fn hit(side: &str, kind: &str, name: &str) {
     use std::fs::OpenOptions;
 
     let Some(dir) = directory() else { return };

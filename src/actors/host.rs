@@ -128,7 +128,7 @@ where
             if self.stash.len() < STASH_MAX {
                 self.stash.push_back(input);
             } else {
-                tracing::warn!(who = %self.address, "stash full: input dropped");
+                self.wiring.parts.directory.count_drop(&self.address);
             }
             return;
         }

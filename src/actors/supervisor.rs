@@ -112,10 +112,12 @@ impl Supervisor {
         Self { parts, stores, intensity, children: BTreeMap::new(), adopted: 0, maker: None }
     }
 
-    fn start_later(&self, who: Address, at: i64, ctx: &mut Context<Self>) {
+    /// Starts them at that time, in this order: equal timers of actix are not first-in-first-out,
+    /// so one timer starts them all.
+    fn start_later(&self, group: Vec<Address>, at: i64, ctx: &mut Context<Self>) {
         let wait = at.saturating_sub(self.parts.clock.now_ms()).max(0);
         ctx.run_later(Duration::from_millis(wait.unsigned_abs()), move |actor, _| {
-            actor.begin(&who);
+            group.iter().for_each(|who| actor.begin(who));
         });
     }
 
@@ -228,9 +230,8 @@ impl Handler<Ended> for Supervisor {
                 probe_at
             }
         };
-        for who in std::iter::once(ended.who.clone()).chain(siblings) {
-            self.start_later(who, at, ctx);
-        }
+        let group = std::iter::once(ended.who.clone()).chain(siblings).collect();
+        self.start_later(group, at, ctx);
         self.check_settled(ended.who, ctx);
     }
 }

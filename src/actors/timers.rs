@@ -3,6 +3,8 @@
 //! actix's own timers are not first-in-first-out at equal deadlines and cost at every poll; a
 //! timer here carries no meaning but "look again", so that a late one does no harm.
 
+#![expect(clippy::disallowed_methods, reason = "the one owner of timers is the one that sleeps")]
+
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;

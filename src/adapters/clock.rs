@@ -33,17 +33,10 @@ impl MonotonicClock {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::MonotonicClock;
-
-    #[test]
-    fn a_step_back_stands_still() {
-        let clock = MonotonicClock::default();
-        assert_eq!(clock.observe(50), 50);
-        assert_eq!(clock.observe(20), 50);
-        assert_eq!(clock.observe(51), 51);
-    }
+/// A moment, for deadlines of real processes.
+#[must_use]
+pub fn instant() -> std::time::Instant {
+    std::time::Instant::now()
 }
 
 /// Measures how long something took, for people.
@@ -61,5 +54,18 @@ impl Stopwatch {
     #[must_use]
     pub fn seconds(&self) -> f64 {
         self.0.elapsed().as_secs_f64()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MonotonicClock;
+
+    #[test]
+    fn a_step_back_stands_still() {
+        let clock = MonotonicClock::default();
+        assert_eq!(clock.observe(50), 50);
+        assert_eq!(clock.observe(20), 50);
+        assert_eq!(clock.observe(51), 51);
     }
 }

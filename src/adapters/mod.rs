@@ -3,6 +3,11 @@
 //! Each effect of the model is performed here and answered with what the world looks like after
 //! it. This room decides nothing and knows neither the ledger nor the actors.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this room is where clocks are read, processes started and other processes waited for"
+)]
+
 pub mod agent_env;
 pub mod clock;
 pub mod detach;

@@ -28,7 +28,7 @@ use crate::adapters::layout::component;
 use crate::model::ids::RigName;
 
 /// Directories of the town itself, which no rig can be named like.
-const RESERVED: [&str; 8] =
+pub const RESERVED: [&str; 8] =
     ["mayor", "deacon", "daemon", "settings", "config", "logs", "plugins", "hq"];
 
 /// Why a rig could not be set up or removed.

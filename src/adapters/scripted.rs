@@ -252,7 +252,7 @@ impl Agent {
     fn verdict_by_mail(&self, bead: &str) -> Result<Option<String>, ScriptedError> {
         let inbox = self.json("gt", &["mail", "inbox", "--json"])?;
         let issue = format!("Issue: {bead}");
-        let verdicts = inbox.as_array().into_iter().flatten().filter(|mail| {
+        let mut verdicts = inbox.as_array().into_iter().flatten().filter(|mail| {
             let kind = mail["type"].as_str().unwrap_or_default();
             let body = mail["body"].as_str().unwrap_or_default();
             matches!(kind, "MERGE_FAILED" | "REWORK_REQUEST") && body.lines().any(|l| l == issue)
@@ -261,7 +261,7 @@ impl Agent {
             let body = mail["body"].as_str().unwrap_or_default();
             body.lines().find_map(|line| line.strip_prefix("MR: ")).map(str::to_owned)
         };
-        Ok(verdicts.last().and_then(mr))
+        Ok(verdicts.next_back().and_then(mr))
     }
 
     fn attempt(&self, job: &Job, message: &str) -> Result<(), ScriptedError> {

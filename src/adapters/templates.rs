@@ -101,7 +101,18 @@ pub fn prime(of: Role, facts: &Prime) -> Result<String, TemplateError> {
         environment.set_syntax(syntax);
         environment.render_str(role(of), Serde(bounded(facts)))
     });
-    rendered.map_err(|source| TemplateError { role: of, source })
+    rendered.map(|text| airy(&text)).map_err(|source| TemplateError { role: of, source })
+}
+
+/// Two empty lines or more become one: what an unused block leaves behind.
+fn airy(text: &str) -> String {
+    let mut lines: Vec<&str> = Vec::new();
+    for line in text.trim().lines().map(str::trim_end) {
+        if !(line.is_empty() && lines.last().is_some_and(|last| last.is_empty())) {
+            lines.push(line);
+        }
+    }
+    lines.join("\n") + "\n"
 }
 
 fn bounded(facts: &Prime) -> Prime {
@@ -199,7 +210,52 @@ mod tests {
 
     #[test]
     fn a_polecats_primer() {
-        insta::assert_snapshot!(prime(Role::Polecat, &facts(1)).unwrap());
+        insta::assert_snapshot!(prime(Role::Polecat, &facts(1)).unwrap(), @r#"
+        # You are web/polecats/alpha, a polecat of rig web
+
+        A polecat is a worker: one bead, one branch, one session.
+        **There is work on your hook, so run it.** Nobody will tell you to start and nobody answers
+        questions: decide, do the work, hand it in.
+
+        ## Your work: we-1a2 - Mend the parser
+
+        Type bug, priority 1 (0 is most urgent).
+
+        It fails on empty input.
+
+        Design: d
+
+        Done when: a
+
+        ## This was tried before and came back
+
+        Your branch already holds the earlier attempt. Mend what the verdict says, do not start over.
+
+        Gate: test (exit 1)
+
+        ## How to work
+
+        1. You are in a git worktree of your own, on branch `polecat/alpha-17`. Work only here.
+        2. Read the project before you change it. Run its tests where you can.
+        3. Commit on this branch, in small commits with `we-1a2` in the message. Do not push and
+           do not switch branches: the town pushes what you hand in.
+        4. Hand in with `gt done`. It needs a clean worktree and at least one commit. The merge queue then
+           runs the gates; only what is green lands.
+        5. If nothing has to change, say why: `gt done --no-change "REASON"`.
+
+        After `gt done` your session is over: stop. If it comes back red, you get it again with the verdict.
+
+        If you cannot go on: `gt mail send mayor -s "HELP: we-1a2" -m "what you tried"`, then stop.
+        Other work that you find: `bd create "TITLE"` writes it down; do not do it here.
+
+        ## Mail
+
+        - hq-m1 from mayor: about the parser
+
+        Read one with `gt mail read ID`.
+
+        Look things up: `gt hook` (your work), `bd show ID` (any bead), `gt mail inbox` (your mail).
+        "#);
         let idle = Prime { actor: "web/polecats/a".to_owned(), ..Prime::default() };
         assert!(prime(Role::Polecat, &idle).unwrap().contains("Your hook is empty"));
     }

@@ -18,6 +18,7 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
+use crate::adapters::clock;
 use crate::adapters::tool::ToolError;
 use crate::cli::demo::audit::Audit;
 use crate::cli::demo::chaos::Chaos;
@@ -107,12 +108,18 @@ struct Summary {
     sessions_cut_short: u64,
     reworked: u64,
     daemon_kills: u64,
+    daemon_deaths: u64,
     proof: String,
     seconds: f64,
     town: Option<String>,
 }
 
 impl DemoArgs {
+    /// Whether the daemon will be gone now and then.
+    fn expects_deaths(&self) -> bool {
+        self.restart || self.kills > 0
+    }
+
     /// Runs the demo; the exit code is 1 unless everything landed.
     ///
     /// # Errors
@@ -127,12 +134,12 @@ impl DemoArgs {
 }
 
 fn run(args: &DemoArgs, out: &mut Screen) -> Result<bool, DemoError> {
-    let started = Instant::now();
+    let started = clock::instant();
     let stage = Stage::build(args, out)?;
     let result = play(args, &stage, out, started);
     let down = stage.gt(&["down"]);
     out.close();
-    let (audit, kills, proof) = match result {
+    let (audit, (kills, deaths), proof) = match result {
         Ok(done) => done,
         Err(error) => {
             out.line(&format!("the town's files are kept in {}", stage.dir.display()));
@@ -156,6 +163,7 @@ fn run(args: &DemoArgs, out: &mut Screen) -> Result<bool, DemoError> {
         sessions_cut_short: audit.sessions_cut_short,
         reworked: audit.reworked,
         daemon_kills: kills,
+        daemon_deaths: deaths,
         proof,
         seconds: (started.elapsed().as_secs_f64() * 10.0).round() / 10.0,
         town: kept.then(|| stage.town.display().to_string()),
@@ -180,16 +188,15 @@ fn play(
     stage: &Stage,
     out: &mut Screen,
     started: Instant,
-) -> Result<(Audit, u64, String), DemoError> {
+) -> Result<(Audit, (u64, u64), String), DemoError> {
     let beads = story::file(stage, args, out)?;
     let deadline = started + Duration::from_secs(args.timeout);
     let mut chaos = Chaos::new(args.seed, args.kills);
-    let restart = args.restart || args.kills > 0;
-    let mut watch = Watch::new(stage, &beads, deadline, restart);
+    let mut watch = Watch::new(stage, &beads, deadline, args.expects_deaths());
     watch.run(&mut chaos, out)?;
     let proof = stage.proof()?;
     let audit = Audit::read(stage, &beads)?;
-    Ok((audit, chaos.done() + watch.restarts(), proof))
+    Ok((audit, (chaos.done(), watch.restarts()), proof))
 }
 
 fn show(args: &DemoArgs, s: &Summary, good: bool, out: &mut Screen) -> Result<(), DemoError> {
@@ -210,7 +217,10 @@ fn show(args: &DemoArgs, s: &Summary, good: bool, out: &mut Screen) -> Result<()
         ("gate runs (red)", format!("{} ({})", s.gate_runs, s.gate_runs_red)),
         ("sent back and reworked", s.reworked.to_string()),
         ("sessions (cut short)", format!("{} ({})", s.sessions, s.sessions_cut_short)),
-        ("daemon killed and started again", s.daemon_kills.to_string()),
+        (
+            "daemon killed here (died otherwise)",
+            format!("{} ({})", s.daemon_kills, s.daemon_deaths),
+        ),
         ("proof of every landing", s.proof.clone()),
         ("seconds", format!("{:.1}", s.seconds)),
     ];

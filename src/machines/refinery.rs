@@ -357,6 +357,9 @@ impl Machine for Refinery {
             }
             Input::Told(Message::Refinery(RefineryMessage::Configure(settings))) => {
                 self.settings = settings.clone();
+                // The view was read under the earlier gates: no proof of theirs may land now.
+                d.wake(now);
+                return d;
             }
             Input::Wake | Input::Told(_) => {}
         }

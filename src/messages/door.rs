@@ -36,6 +36,7 @@ pub struct Call {
 /// What is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "one at a time: a box would only move it")]
 pub enum Request {
     /// Who are you?
     Hello,
@@ -62,6 +63,7 @@ pub enum Request {
 /// A question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "query")]
+#[expect(clippy::large_enum_variant, reason = "one at a time: a box would only move it")]
 pub enum Query {
     /// Beads by filter; answered as `[IssueView]`, over several databases in one order.
     Beads {

@@ -1,7 +1,7 @@
 //! Every table. All databases have the same tables; D7 says which rows live where.
 
-use serde::Deserialize;
-use serde::Serialize;
+pub use super::lists::Ids;
+pub use super::lists::Results;
 
 use super::agent::AgentState;
 use super::agent::Exit;
@@ -21,7 +21,6 @@ use super::mail::MailKind;
 use super::mail::MailState;
 use super::mail::Priority;
 use super::merge::Cycle;
-use super::merge::GateResult;
 use super::merge::MrState;
 use super::merge::Returned;
 use super::merge::Verdict;
@@ -30,19 +29,6 @@ use super::table::Row;
 use super::table::Table;
 use super::table::rows;
 use super::value::Name;
-use super::value::json_cell;
-
-/// A list of ids in one cell.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Ids(pub Vec<BeadId>);
-json_cell!(Ids);
-
-/// Gate answers in one cell.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Results(pub Vec<GateResult>);
-json_cell!(Results);
 
 rows! {
     /// Every noun of the town. Times are milliseconds since the epoch.

@@ -71,7 +71,7 @@ impl Table {
     /// # Panics
     /// When the table has no such index: a defect of the caller, never of data.
     #[must_use]
-    pub fn index(&self, name: &str) -> &Index {
+    pub fn index_named(&self, name: &str) -> &Index {
         self.indexes
             .iter()
             .find(|index| index.name == name)

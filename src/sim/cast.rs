@@ -23,7 +23,7 @@ use crate::model::tx::TxError;
 
 /// What a town's machines are made from.
 #[derive(Clone, Debug)]
-pub struct Casting {
+pub(super) struct Casting {
     /// Rigs with their prefixes.
     pub rigs: Vec<(RigName, String)>,
     /// Bounds.
@@ -34,7 +34,7 @@ pub struct Casting {
 
 /// Any machine.
 #[derive(Clone, Debug)]
-pub enum Cast {
+pub(super) enum Cast {
     /// A worker.
     Polecat(Polecat),
     /// A dispatcher.
@@ -80,7 +80,7 @@ impl Casting {
 
     /// The machine at an address, with an empty memory.
     #[must_use]
-    pub fn play(&self, address: &Address) -> Cast {
+    pub(super) fn play(&self, address: &Address) -> Cast {
         let limits = self.limits.clone();
         match address {
             Address::Mayor => Cast::Mayor(Mayor),
@@ -114,13 +114,13 @@ impl Casting {
 impl Cast {
     /// The database of its ops.
     #[must_use]
-    pub fn db(&self) -> Db {
+    pub(super) fn db(&self) -> Db {
         each!(self, machine => machine.db())
     }
 
     /// The actor of its ops.
     #[must_use]
-    pub fn actor(&self) -> String {
+    pub(super) fn actor(&self) -> String {
         each!(self, machine => machine.actor())
     }
 
@@ -128,7 +128,8 @@ impl Cast {
     ///
     /// # Errors
     /// As the transaction.
-    pub fn decide(
+    #[expect(clippy::let_unit_value, reason = "some machines look at no rows")]
+    pub(super) fn decide(
         &mut self,
         tx: &mut dyn Tx,
         input: &Input,

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use super::cast::Casting;
+use super::event::Submitter;
 use super::memory::MemoryDb;
 use super::oracle::Oracle;
-use super::town::Submitter;
 use crate::machines::lane::Lane;
 use crate::machines::lane::LaneInput;
 use crate::machines::lane::LaneOutput;

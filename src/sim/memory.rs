@@ -127,7 +127,7 @@ impl Slot {
 
     fn scan(&self, scan: &Scan) -> Result<Vec<Cells>, TxError> {
         let index = scan.index.map(|name| {
-            let name = self.table.index(name).name;
+            let name = self.table.index_named(name).name;
             self.indexes.iter().find(|index| index.name == name).expect("made from the table")
         });
         let width = index.map_or(0, |index| index.columns.len());

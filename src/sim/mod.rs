@@ -4,6 +4,7 @@
 //! fault plan. It may name model, messages and machines; never actix, the store or an adapter.
 
 mod cast;
+mod event;
 mod ledger;
 pub mod memory;
 pub mod memory_query;
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+pub use plan::Fault;
 pub use plan::Faults;
 
 use crate::machines::limits::Limits;

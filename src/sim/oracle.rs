@@ -37,7 +37,7 @@ use crate::model::value::Cell;
 use crate::model::value::Name;
 
 /// Number of invariants.
-pub const INVARIANTS: usize = 14;
+pub(super) const INVARIANTS: usize = 14;
 
 /// What was true of the rows that an op names, before it.
 pub(super) struct Before {

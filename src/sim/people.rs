@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::event::Event;
+use super::event::Submitter;
 use super::ledger::Reply;
 use super::plan::Fault;
 use super::rng::Hash;
 use super::rng::Stream;
-use super::town::Event;
-use super::town::Submitter;
 use super::town::Town;
 use crate::machines::Input;
 use crate::messages::Address;
@@ -54,7 +54,7 @@ enum Script {
 
 /// Everybody outside.
 #[derive(Debug)]
-pub struct People {
+pub(super) struct People {
     stream: Stream,
     clients: BTreeMap<u64, Client>,
     scripts: BTreeMap<SessionId, Script>,
@@ -69,7 +69,7 @@ pub struct People {
 impl People {
     /// People under a seed; the person comes about every `pause_ms`.
     #[must_use]
-    pub fn new(seed: u64, pause_ms: i64) -> Self {
+    pub(super) fn new(seed: u64, pause_ms: i64) -> Self {
         Self {
             stream: Stream::new(seed, "people"),
             clients: BTreeMap::new(),
@@ -83,13 +83,13 @@ impl People {
 
     /// Whether nobody waits for an answer.
     #[must_use]
-    pub fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.clients.is_empty()
     }
 
     /// Beads filed so far.
     #[must_use]
-    pub fn filed(&self) -> u64 {
+    pub(super) fn filed(&self) -> u64 {
         self.filed.values().sum()
     }
 }

@@ -57,7 +57,7 @@ text_enum! {
 
 /// Rates per opportunity in a million, and what happened.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub(super) struct Plan {
     faults: Faults,
     stream: Stream,
     active: bool,
@@ -68,13 +68,13 @@ pub struct Plan {
 impl Plan {
     /// A plan under a seed.
     #[must_use]
-    pub fn new(seed: u64, faults: Faults) -> Self {
+    pub(super) fn new(seed: u64, faults: Faults) -> Self {
         let happened = Fault::ALL.iter().map(|fault| (*fault, 0)).collect();
         Self { faults, stream: Stream::new(seed, "faults"), active: true, happened }
     }
 
     /// No more faults from now on.
-    pub fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         self.active = false;
     }
 
@@ -102,7 +102,7 @@ impl Plan {
     }
 
     /// Whether this fault happens now; counts it.
-    pub fn strikes(&mut self, fault: Fault) -> bool {
+    pub(super) fn strikes(&mut self, fault: Fault) -> bool {
         let rate = self.rate(fault);
         let hit = self.active && self.stream.happens(rate);
         if hit {

@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 
 use super::cast::Cast;
 use super::cast::Casting;
+use super::event::Event;
+use super::event::Submitter;
 use super::ledger::Books;
 use super::ledger::Reply;
 use super::oracle::Oracle;
@@ -42,38 +44,6 @@ const STASH_MAX: usize = 64;
 /// Between two chances of a daemon restart or an outsider's push.
 const WEATHER_EVERY_MS: i64 = 300_000;
 
-/// Something that happens at a time.
-#[derive(Clone, Debug)]
-pub(super) enum Event {
-    /// An input reaches a machine of this life of the daemon.
-    Deliver { to: Address, input: Input, life: u64 },
-    /// A machine's timer, if it is still the wanted one.
-    Timer { to: Address, at: i64, life: u64 },
-    /// A lane's commit is done.
-    Commit { db: Db, life: u64 },
-    /// A session does its next thing.
-    Agent { session: SessionId },
-    /// The person does something.
-    Person,
-    /// A client tries again.
-    Retry { client: u64 },
-    /// Restarts and outsiders.
-    Weather,
-    /// The daemon is back.
-    Start,
-}
-
-/// Who submitted ops.
-#[derive(Clone, Debug)]
-pub(super) enum Submitter {
-    /// A machine that waits for the commit, as of this life of it.
-    Machine { who: Address, birth: u64 },
-    /// A person or agent outside, by number.
-    Client(u64),
-    /// A relay's parcels; the report goes to it.
-    Relay { who: Address, key: String },
-}
-
 struct Pending {
     before: Cast,
     decision: Decision,
@@ -90,7 +60,7 @@ struct Slot {
 }
 
 /// A simulated town.
-pub struct Town {
+pub(super) struct Town {
     pub(super) now: i64,
     heap: BinaryHeap<Reverse<(i64, u64)>>,
     events: BTreeMap<u64, Event>,

@@ -33,7 +33,7 @@ const FILES: u64 = 400;
 
 /// What one worker made.
 #[derive(Clone, Debug)]
-pub struct Patch {
+pub(super) struct Patch {
     files: Vec<u64>,
     base: u64,
     bad: bool,
@@ -60,7 +60,7 @@ struct Worktree {
 
 /// One simulated repository with its remote.
 #[derive(Clone, Debug)]
-pub struct Repo {
+pub(super) struct Repo {
     target: Sha,
     version: u64,
     changed: BTreeMap<u64, u64>,
@@ -76,7 +76,7 @@ pub struct Repo {
 
 /// A simulated session.
 #[derive(Clone, Debug)]
-pub struct Sim {
+pub(super) struct Sim {
     /// What was asked for.
     pub spec: SessionSpec,
     /// How it ended.
@@ -85,7 +85,7 @@ pub struct Sim {
 
 /// What acting on a verb gave.
 #[derive(Debug)]
-pub struct Acted {
+pub(super) struct Acted {
     /// The answer; `None` comes later, when a session ends.
     pub outcome: Option<Outcome>,
     /// Milliseconds until it is told.
@@ -102,7 +102,7 @@ impl Acted {
 
 /// Everything outside the ledger.
 #[derive(Clone, Debug)]
-pub struct World {
+pub(super) struct World {
     repos: BTreeMap<RigName, Repo>,
     /// Every session ever started.
     pub sessions: BTreeMap<SessionId, Sim>,
@@ -113,7 +113,7 @@ pub struct World {
 impl World {
     /// A world with empty repositories.
     #[must_use]
-    pub fn new(seed: u64, rigs: &[RigName]) -> Self {
+    pub(super) fn new(seed: u64, rigs: &[RigName]) -> Self {
         let repos = rigs.iter().map(|rig| (rig.clone(), Repo::new(rig))).collect();
         Self { repos, sessions: BTreeMap::new(), stream: Stream::new(seed, "world"), made: 0 }
     }
@@ -124,12 +124,12 @@ impl World {
 
     /// Whether a submitted head's patch is in the target.
     #[must_use]
-    pub fn is_landed(&self, rig: &RigName, head: &Sha) -> bool {
+    pub(super) fn is_landed(&self, rig: &RigName, head: &Sha) -> bool {
         self.repos.get(rig).is_some_and(|repo| repo.landed.contains(head))
     }
 
     /// Commits new work in a worker's worktree and returns its head.
-    pub fn work(&mut self, place: &Place, pair: Option<u64>) -> Sha {
+    pub(super) fn work(&mut self, place: &Place, pair: Option<u64>) -> Sha {
         self.made += 1;
         let bad = self.stream.happens(80_000);
         let count = 1 + self.stream.below(3);
@@ -148,7 +148,7 @@ impl World {
     }
 
     /// Somebody else pushes to a target.
-    pub fn outsider(&mut self, rig: &RigName) {
+    pub(super) fn outsider(&mut self, rig: &RigName) {
         self.made += 1;
         let file = self.stream.below(FILES);
         let mut hash = Hash::default();
@@ -165,7 +165,7 @@ impl World {
     }
 
     /// Does a verb.
-    pub fn act(&mut self, effect: &Effect, plan: &mut Plan) -> Acted {
+    pub(super) fn act(&mut self, effect: &Effect, plan: &mut Plan) -> Acted {
         let delay = self.stream.between(20, 3_000);
         let exempt = matches!(effect, Effect::Watch { .. } | Effect::Stop { .. });
         if !exempt && plan.strikes(Fault::EffectFailed) {

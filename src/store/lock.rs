@@ -1,5 +1,10 @@
 //! The lock of a database's one writer: an advisory lock on a file that says who holds it.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "flock has no wait with a deadline: it is asked again"
+)]
+
 use std::fs::File;
 use std::io::Read as _;
 use std::io::Seek as _;
@@ -20,7 +25,7 @@ const WORDS_MAX: u64 = 256;
 
 /// A held lock; dropping it lets go. The kernel lets go when the process ends, however it does.
 #[derive(Debug)]
-pub struct Lock {
+pub(crate) struct Lock {
     _file: File,
 }
 
@@ -29,7 +34,7 @@ impl Lock {
     ///
     /// # Errors
     /// [`StoreError::Held`] with the holder's own words, [`StoreError::Io`].
-    pub fn take(path: &Path, db: &Db, what: &str, wait_ms: u64) -> Result<Self, StoreError> {
+    pub(crate) fn take(path: &Path, db: &Db, what: &str, wait_ms: u64) -> Result<Self, StoreError> {
         let mut file = File::options()
             .read(true)
             .write(true)

@@ -12,11 +12,11 @@ use crate::store::conn::ConnError;
 use crate::store::conn::Intent;
 
 /// Makes a connection: the one place where an engine is chosen.
-pub type Opener = Arc<dyn Fn() -> Result<Box<dyn Conn>, ConnError> + Send + Sync>;
+pub(super) type Opener = Arc<dyn Fn() -> Result<Box<dyn Conn>, ConnError> + Send + Sync>;
 
 /// What a pool answers instead of a result.
 #[derive(Debug)]
-pub enum PoolError {
+pub(super) enum PoolError {
     /// All were in use for too long.
     Exhausted,
     /// The engine failed.
@@ -36,7 +36,7 @@ struct State {
 }
 
 /// The reading connections of one database.
-pub struct ReadPool {
+pub(super) struct ReadPool {
     opener: Opener,
     state: Mutex<State>,
     freed: Condvar,
@@ -56,13 +56,13 @@ impl Drop for Place<'_> {
 
 impl ReadPool {
     /// At most `size` connections; a caller waits at most `wait` for one.
-    pub fn new(opener: Opener, size: usize, wait: Duration) -> Self {
+    pub(super) fn new(opener: Opener, size: usize, wait: Duration) -> Self {
         let size = size.max(1);
         Self { opener, state: Mutex::default(), freed: Condvar::new(), size, wait }
     }
 
     /// The most connections.
-    pub fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         self.size
     }
 
@@ -70,7 +70,7 @@ impl ReadPool {
     ///
     /// # Errors
     /// [`PoolError`], also `body`'s own.
-    pub fn with<T>(
+    pub(super) fn with<T>(
         &self,
         body: impl FnOnce(&mut dyn Conn) -> Result<T, ConnError>,
     ) -> Result<T, PoolError> {
@@ -88,17 +88,17 @@ impl ReadPool {
     }
 
     /// Keeps a connection that is in no transaction for the next caller.
-    pub fn give(&self, conn: Box<dyn Conn>) {
+    pub(super) fn give(&self, conn: Box<dyn Conn>) {
         self.lock().idle.push(conn);
     }
 
     /// Takes away a connection that nobody uses.
-    pub fn take_idle(&self) -> Option<Box<dyn Conn>> {
+    pub(super) fn take_idle(&self) -> Option<Box<dyn Conn>> {
         self.lock().idle.pop()
     }
 
     /// Closes every connection that is not in use: before the file is replaced or compacted.
-    pub fn close_idle(&self) {
+    pub(super) fn close_idle(&self) {
         self.lock().idle.clear();
     }
 

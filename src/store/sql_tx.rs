@@ -256,7 +256,7 @@ fn scan_text(
     select: &str,
     scan: &Scan,
 ) -> Result<(String, Vec<Value>), TxError> {
-    let index: &[&str] = scan.index.map_or(&[], |name| table.index(name).columns);
+    let index: &[&str] = scan.index.map_or(&[], |name| table.index_named(name).columns);
     let ordered: Vec<&str> = index.iter().chain(table.key).copied().collect();
     let named = scan.prefix.len() + usize::from(scan.after.is_some());
     if named > ordered.len() {

@@ -4,112 +4,19 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
-use std::path::PathBuf;
-use std::process::Command;
 
 use clap::CommandFactory;
 use gastown::adapters::templates;
+use gastown::adapters::templates::Prime;
+use gastown::adapters::templates::PrimeBead;
+use gastown::adapters::templates::PrimeMail;
+use gastown::cli::bd::Bd;
 use gastown::cli::gt::Gt;
 use gastown::model::ids::Identity;
 use gastown::model::ids::Role;
 use serde_json::Value;
-use tempfile::TempDir;
 
-/// What a command printed and how it ended.
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Said {
-    #[track_caller]
-    fn ok(self) -> String {
-        assert_eq!(self.code, 0, "{}{}", self.out, self.err);
-        self.out
-    }
-
-    #[track_caller]
-    fn refused(self, code: i32) -> String {
-        assert_eq!(self.code, code, "{}{}", self.out, self.err);
-        self.err
-    }
-}
-
-/// A directory with a home of its own, so that no person's git settings matter.
-struct Desk {
-    dir: TempDir,
-}
-
-impl Desk {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let desk = Self { dir };
-        fs::create_dir(desk.path("home")).unwrap();
-        desk.git(".", &["config", "--global", "user.name", "Ada"]);
-        desk.git(".", &["config", "--global", "user.email", "ada@example.org"]);
-        desk.git(".", &["config", "--global", "init.defaultBranch", "main"]);
-        desk
-    }
-
-    /// With a town.
-    fn town() -> Self {
-        let desk = Self::new();
-        desk.gt(".", &["install", "town"]).ok();
-        desk
-    }
-
-    fn path(&self, below: &str) -> PathBuf {
-        fs::canonicalize(self.dir.path()).unwrap().join(below)
-    }
-
-    fn run(&self, program: &str, below: &str, args: &[&str]) -> Said {
-        let output = Command::new(program)
-            .args(args)
-            .current_dir(self.path(below))
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", self.path("home"))
-            .output()
-            .unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Said {
-            code: output.status.code().unwrap_or(-1),
-            out: text(&output.stdout),
-            err: text(&output.stderr),
-        }
-    }
-
-    fn gt(&self, below: &str, args: &[&str]) -> Said {
-        self.run(env!("CARGO_BIN_EXE_gt"), below, args)
-    }
-
-    fn git(&self, below: &str, args: &[&str]) -> String {
-        self.run("git", below, args).ok()
-    }
-
-    /// A repository with one commit on main.
-    fn repository(&self, name: &str) {
-        self.git(".", &["init", "--quiet", name]);
-        fs::write(self.path(name).join("README.md"), "hello\n").unwrap();
-        self.git(name, &["add", "."]);
-        self.git(name, &["commit", "--quiet", "-m", "first"]);
-    }
-
-    /// A bare repository with one commit on main.
-    fn bare(&self, name: &str) {
-        self.repository("seed-of-bare");
-        self.git(".", &["clone", "--quiet", "--bare", "seed-of-bare", name]);
-    }
-
-    fn json(&self, below: &str, args: &[&str]) -> Value {
-        serde_json::from_str(&self.gt(below, args).ok()).unwrap()
-    }
-
-    fn read(&self, below: &str) -> String {
-        fs::read_to_string(self.path(below)).unwrap()
-    }
-}
+use super::desk::Desk;
 
 /// Every path below a directory, without git's own and the insides of databases.
 fn tree(root: &Path) -> Vec<String> {
@@ -137,7 +44,35 @@ fn tree(root: &Path) -> Vec<String> {
 #[test]
 fn install_makes_the_seeds_tree() {
     let desk = Desk::town();
-    insta::assert_snapshot!(tree(&desk.path("town")).join("\n"), @"");
+    insta::assert_snapshot!(tree(&desk.path("town")).join("\n"), @"
+    .beads/
+    .beads/metadata.json
+    .beads/routes.jsonl
+    .dolt-data/
+    .dolt-data/hq/
+    .dolt-data/hq/hq.db
+    CLAUDE.md
+    config/
+    config/messaging.json
+    daemon/
+    daemon/daemon.lock
+    daemon/key
+    daemon/sessions/
+    deacon/
+    deacon/dogs/
+    deacon/dogs/reaper/
+    logs/
+    logs/agents/
+    logs/gates/
+    mayor/
+    mayor/accounts.json
+    mayor/daemon.json
+    mayor/rigs.json
+    mayor/town.json
+    settings/
+    settings/config.json
+    settings/escalation.json
+    ");
     assert_eq!(desk.read("town/.beads/routes.jsonl"), "{\"prefix\":\"hq-\",\"path\":\".\"}\n");
     let metadata: Value = serde_json::from_str(&desk.read("town/.beads/metadata.json")).unwrap();
     assert_eq!(metadata["dolt_mode"], "embedded");
@@ -187,7 +122,27 @@ fn a_rig_of_a_bare_remote_lands_by_push() {
     assert_eq!((&added["landing"], &added["target"]), (&"remote".into(), &"main".into()));
     assert_eq!(added["prefix"], "we");
     assert_eq!(added["has_gates"], false);
-    insta::assert_snapshot!(tree(&desk.path("town/web")).join("\n"), @"");
+    insta::assert_snapshot!(tree(&desk.path("town/web")).join("\n"), @"
+    .beads/
+    .beads/redirect
+    config.json
+    crew/
+    mayor/
+    mayor/rig/
+    mayor/rig/.beads/
+    mayor/rig/.beads/metadata.json
+    mayor/rig/.git/
+    mayor/rig/README.md
+    polecats/
+    refinery/
+    refinery/rig/
+    refinery/rig/.beads/
+    refinery/rig/.beads/redirect
+    refinery/rig/.git
+    refinery/rig/README.md
+    refinery/runs/
+    witness/
+    ");
     assert_eq!(
         desk.read("town/.beads/routes.jsonl"),
         "{\"prefix\":\"hq-\",\"path\":\".\"}\n{\"prefix\":\"we-\",\"path\":\"web/mayor/rig\"}\n"
@@ -353,7 +308,10 @@ fn mail_and_nudges_arrive() {
     assert!(error.contains("mayor"), "{error}");
     desk.gt("town", &["nudge", "mayor", "look", "up"]).ok();
     let hook = desk.json("town", &["hook", "mayor", "--json"]);
-    assert_eq!((&hook["bead"], &hook["nudges"]), (&Value::Null, &serde_json::json!(["look up"])));
+    assert_eq!(
+        (&hook["bead"], &hook["nudges"]),
+        (&Value::Null, &serde_json::json!(["overseer: look up"]))
+    );
 }
 
 #[test]
@@ -380,10 +338,10 @@ fn agents_ids_are_the_seeds_table() {
     }
 }
 
-/// The commands that a text names: what stands in code marks and begins with `gt `.
+/// The commands that a text names: what stands in code marks and begins with `gt ` or `bd `.
 fn commands_of(text: &str) -> Vec<Vec<String>> {
     let spans = text.split('`').skip(1).step_by(2);
-    spans.filter(|span| span.starts_with("gt ")).map(words).collect()
+    spans.filter(|span| span.starts_with("gt ") || span.starts_with("bd ")).map(words).collect()
 }
 
 /// Words as the shell would split them; quotes hold words together.
@@ -404,10 +362,26 @@ fn words(span: &str) -> Vec<String> {
 #[test]
 fn every_command_in_every_template_exists() {
     let mut seen = 0;
-    let texts = Role::ALL.iter().map(|role| templates::role(*role));
-    for text in texts.chain([templates::CLAUDE_MD]) {
-        for command in commands_of(text) {
-            let parsed = Gt::command().try_get_matches_from(&command);
+    let mail = PrimeMail { id: "hq-1".into(), sender: "mayor".into(), subject: "x".into() };
+    let bead = PrimeBead { id: "we-1a2".into(), ..PrimeBead::default() };
+    let facts = Prime {
+        actor: "web/polecats/alpha".into(),
+        rig: Some("web".into()),
+        bead: Some(bead),
+        branch: Some("polecat/alpha-1".into()),
+        attempt: Some("red".into()),
+        mail: vec![mail],
+    };
+    let idle = Prime { bead: None, ..facts.clone() };
+    let primer = |role: &Role| {
+        let both = [&facts, &idle].map(|facts| templates::prime(*role, facts).unwrap());
+        both.join("\n")
+    };
+    let texts = Role::ALL.iter().map(primer).chain([templates::CLAUDE_MD.to_owned()]);
+    for text in texts {
+        for command in commands_of(&text) {
+            let tree = if command[0] == "bd" { Bd::command() } else { Gt::command() };
+            let parsed = tree.try_get_matches_from(&command);
             assert!(parsed.is_ok(), "{command:?}: {}", parsed.unwrap_err());
             seen += 1;
         }

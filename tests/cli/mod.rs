@@ -1,4 +1,6 @@
 //! The commands, as a person or an agent calls them.
 
 mod bd;
+mod desk;
 mod gt;
+mod running;

@@ -85,6 +85,7 @@ impl Audit {
         landed: &BTreeSet<String>,
     ) -> Result<(), DemoError> {
         let mut done: BTreeMap<String, u64> = BTreeMap::new();
+        let mut made: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for path in files(&stage.layout.logs().join("agents"))? {
             let text = fs::read_to_string(&path).map_err(DemoError::io(&path))?;
             self.sessions += 1;
@@ -94,10 +95,16 @@ impl Audit {
                 let said = |line: &str| line.contains("done") && line.contains(bead.as_str());
                 if text.lines().any(said) {
                     *done.entry(bead.clone()).or_default() += 1;
+                    let commits = text.lines().filter(|line| line.contains("commit"));
+                    made.entry(bead.clone()).or_default().extend(commits.filter_map(object_id));
                 }
             }
         }
-        self.lost = done.keys().filter(|bead| !landed.contains(*bead)).count() as u64;
+        for bead in done.keys().filter(|bead| !landed.contains(*bead)) {
+            let commits = made.get(bead).cloned().unwrap_or_default();
+            let kept = commits.iter().any(|commit| is_kept(stage, commit));
+            self.lost += u64::from(!kept);
+        }
         self.reworked = done.values().filter(|times| **times > 1).count() as u64;
         Ok(())
     }
@@ -134,6 +141,21 @@ impl Audit {
         }
         Ok(())
     }
+}
+
+/// The object id in a line of an agent's log.
+fn object_id(line: &str) -> Option<String> {
+    let hex = |word: &&str| word.len() == 40 && word.chars().all(|c| c.is_ascii_hexdigit());
+    line.split(|c: char| !c.is_ascii_alphanumeric()).find(hex).map(str::to_owned)
+}
+
+/// Whether a commit is in some branch or rescue ref of the remote or of the town's clone.
+fn is_kept(stage: &Stage, commit: &str) -> bool {
+    let clone = stage.town.join(RIG).join("mayor").join("rig");
+    [&stage.origin, &clone].into_iter().any(|repository| {
+        let refs = stage.tool(repository).run("git", &["for-each-ref", "--contains", commit]);
+        refs.is_ok_and(|text| !text.trim().is_empty())
+    })
 }
 
 /// The entries of a directory, in order; none when it is not there.

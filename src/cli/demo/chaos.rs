@@ -4,7 +4,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 /// Shortest and longest time between two kills, in milliseconds after the daemon was seen up.
-const BETWEEN_MS: (u64, u64) = (40, 900);
+const BETWEEN_MS: (u64, u64) = (20, 260);
 
 /// Kills to come.
 pub(super) struct Chaos {

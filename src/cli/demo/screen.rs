@@ -8,7 +8,7 @@ use crate::messages::door::DoorError;
 const CLEAR: &str = "\r\x1b[K";
 
 /// The demo's output.
-pub struct Screen {
+pub(super) struct Screen {
     terminal: bool,
     status: String,
 }

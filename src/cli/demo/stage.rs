@@ -6,6 +6,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use crate::adapters::layout::Town;
+use crate::adapters::tool::Ended;
 use crate::adapters::tool::Tool;
 use crate::cli::demo::DemoArgs;
 use crate::cli::demo::DemoError;
@@ -18,6 +19,8 @@ use crate::config::env::Env;
 pub(super) const RIG: &str = "demo";
 /// The prefix of its ids.
 pub(super) const PREFIX: &str = "dm";
+/// Starts in a row that may fail.
+const REVIVALS_MAX: usize = 50;
 /// What every change is checked by: budgets must stay within ten, sources must end their lines.
 const CHECK: &str = r#"#!/bin/sh
 # The project's own gates: "sh check.sh test" and "sh check.sh lint".
@@ -67,7 +70,9 @@ impl Stage {
             ("limits.polecats_max".to_owned(), workers),
             ("limits.session_backoff_ms".to_owned(), "200".to_owned()),
         ];
-        for (key, value) in settings {
+        let patience = ("limits.session_exits_max".to_owned(), "200".to_owned());
+        let more = args.expects_deaths().then_some(patience);
+        for (key, value) in settings.into_iter().chain(more) {
             stage.gt(&["config", "set", &key, &value])?;
         }
         stage.gt(&["up"])?;
@@ -119,6 +124,30 @@ impl Stage {
     pub(super) fn bd(&self, args: &[&str]) -> Result<String, DemoError> {
         let bd = self.layout.bin().join("bd").display().to_string();
         Ok(self.tool.run(&bd, args)?)
+    }
+
+    /// `gt` in the town's root, whatever comes of it.
+    pub(super) fn gt_end(&self, args: &[&str]) -> Result<Ended, DemoError> {
+        Ok(self.tool.end(&self.exe, args)?)
+    }
+
+    /// `bd` in the town's root, whatever comes of it.
+    pub(super) fn bd_end(&self, args: &[&str]) -> Result<Ended, DemoError> {
+        let bd = self.layout.bin().join("bd").display().to_string();
+        Ok(self.tool.end(&bd, args)?)
+    }
+
+    /// Starts the daemon, again and again if it dies at its start.
+    pub(super) fn revive(&self) -> Result<(), DemoError> {
+        let mut last = String::new();
+        for _ in 0..REVIVALS_MAX {
+            let ended = self.gt_end(&["up"])?;
+            if ended.ok {
+                return Ok(());
+            }
+            last = ended.stderr;
+        }
+        Err(DemoError::Odd(format!("the daemon does not stay up: {last}")))
     }
 
     /// Any program in a directory of the demo.

@@ -5,8 +5,12 @@ use serde_json::Value;
 use crate::cli::demo::DemoArgs;
 use crate::cli::demo::DemoError;
 use crate::cli::demo::screen::Screen;
+use crate::cli::demo::stage::PREFIX;
 use crate::cli::demo::stage::RIG;
 use crate::cli::demo::stage::Stage;
+
+/// Tries of one command while the daemon keeps dying.
+const TRIES: usize = 20;
 
 /// One piece of work: title, instructions to the scripted agent, and which earlier ones it needs.
 struct Piece {
@@ -56,22 +60,58 @@ pub(super) fn file(
         let needs: Vec<String> =
             piece.needs.iter().map(|at| format!("blocks:{}", ids[*at])).collect();
         let needs = needs.join(",");
+        let chosen = format!("{PREFIX}-piece{}", ids.len() + 1);
         let mut words = vec!["create", &piece.title, "--rig", RIG, "-d", &description, "--json"];
         if !needs.is_empty() {
             words.extend(["--deps", &needs]);
         }
-        let made: Value = serde_json::from_str(&stage.bd(&words)?)
-            .map_err(|error| DemoError::Odd(format!("bd create --json: {error}")))?;
-        let id = made["id"].as_str().unwrap_or_default().to_owned();
-        if id.is_empty() {
-            return Err(DemoError::Odd(format!("bd create gave no id: {made}")));
-        }
+        let id = if args.expects_deaths() {
+            // With an id of one's own a creation of unknown outcome can be asked for again.
+            words.extend(["--id", &chosen]);
+            stubborn(stage, "bd", &words, "exists")?;
+            chosen
+        } else {
+            created(&stage.bd(&words)?)?
+        };
         out.note(&format!("{id}  {}", piece.title));
         ids.push(id);
     }
     let mut words = vec!["sling"];
     words.extend(ids.iter().map(String::as_str));
     words.push(RIG);
-    stage.gt(&words)?;
+    if args.expects_deaths() {
+        stubborn(stage, "gt", &words, "not_now")?;
+    } else {
+        stage.gt(&words)?;
+    }
     Ok(ids)
+}
+
+/// The id in the answer of `bd create --json`.
+fn created(text: &str) -> Result<String, DemoError> {
+    let made: Value = serde_json::from_str(text)
+        .map_err(|error| DemoError::Odd(format!("bd create --json: {error}")))?;
+    match made["id"].as_str() {
+        Some(id) if !id.is_empty() => Ok(id.to_owned()),
+        _ => Err(DemoError::Odd(format!("bd create gave no id: {made}"))),
+    }
+}
+
+/// Asks until it is done, starting the daemon when it is gone; `stands` is the refusal that tells
+/// that an earlier try of unknown outcome stands.
+fn stubborn(stage: &Stage, who: &str, words: &[&str], stands: &str) -> Result<(), DemoError> {
+    let mut words = words.to_vec();
+    if who == "gt" {
+        words.push("--json");
+    }
+    let mut last = String::new();
+    for _ in 0..TRIES {
+        let ended = if who == "gt" { stage.gt_end(&words)? } else { stage.bd_end(&words)? };
+        if ended.ok || ended.stderr.contains(&format!("\"{stands}\"")) {
+            return Ok(());
+        }
+        last = ended.stderr;
+        stage.revive()?;
+    }
+    Err(DemoError::Odd(format!("{who} {}: {last}", words.join(" "))))
 }

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use crate::adapters::clock;
 use crate::cli::demo::DemoError;
 use crate::cli::demo::chaos::Chaos;
 use crate::cli::demo::screen::Screen;
@@ -66,13 +67,17 @@ impl<'a> Watch<'a> {
     pub(super) fn run(&mut self, chaos: &mut Chaos, out: &mut Screen) -> Result<(), DemoError> {
         loop {
             let news = self.listen();
-            chaos.arm(Instant::now());
+            chaos.arm(clock::instant());
             if self.settled(out)? {
                 return Ok(());
             }
             match self.follow(&news, chaos, out)? {
                 Followed::Done => return Ok(()),
-                Followed::Gone => self.revive(out)?,
+                Followed::Killed => self.revive(out)?,
+                Followed::Gone => {
+                    self.restarts += 1;
+                    self.revive(out)?;
+                }
             }
         }
     }
@@ -103,7 +108,7 @@ impl<'a> Watch<'a> {
         out: &mut Screen,
     ) -> Result<Followed, DemoError> {
         loop {
-            let now = Instant::now();
+            let now = clock::instant();
             let until = chaos.due().map_or(self.deadline, |due| due.min(self.deadline));
             match news.recv_timeout(until.saturating_duration_since(now)) {
                 Ok(News::Event(event)) => {
@@ -114,13 +119,13 @@ impl<'a> Watch<'a> {
                     }
                 }
                 Ok(News::Gone) | Err(RecvTimeoutError::Disconnected) => return Ok(Followed::Gone),
-                Err(RecvTimeoutError::Timeout) if Instant::now() >= self.deadline => {
+                Err(RecvTimeoutError::Timeout) if clock::instant() >= self.deadline => {
                     out.line("time is up");
                     return Ok(Followed::Done);
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     self.kill(chaos, out)?;
-                    return Ok(Followed::Gone);
+                    return Ok(Followed::Killed);
                 }
             }
         }
@@ -150,11 +155,10 @@ impl<'a> Watch<'a> {
                 self.stage.town.display()
             )));
         }
-        self.restarts += 1;
         if self.restarts > RESTARTS_MAX {
             return Err(DemoError::Odd("the daemon does not stay up".to_owned()));
         }
-        self.stage.gt(&["up"])?;
+        self.stage.revive()?;
         out.note("the daemon is up again");
         Ok(())
     }
@@ -211,6 +215,7 @@ impl<'a> Watch<'a> {
 enum Followed {
     Done,
     Gone,
+    Killed,
 }
 
 fn phase(actor: &str, phase: &str) -> Option<String> {

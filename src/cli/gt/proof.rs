@@ -49,7 +49,7 @@ pub struct Proof {
 struct Landed {
     commit: Sha,
     tree: Option<Sha>,
-    /// The merge request whose last commit this is.
+    /// The merge request that it belongs to.
     mr: Option<BeadId>,
     bead: Option<BeadId>,
     /// The run on the tip of its landing.
@@ -186,8 +186,20 @@ fn prove_landing(git: &RigGit, landing: &LandingView, mrs: &[MrView], proof: &mu
         .filter(|gate| gate.verdict == Verdict::Passed)
         .map(|gate| gate.name.clone())
         .collect();
-    for commit in commits {
-        let mr = mrs.iter().find(|mr| mr.merge_commit.as_ref() == Some(&commit));
+    // A merge request's commits end with its merge commit: going back, each belongs to the last
+    // one seen.
+    let mut mr = None;
+    let mut owners: Vec<Option<&MrView>> = commits
+        .iter()
+        .rev()
+        .map(|commit| {
+            let ends = mrs.iter().find(|mr| mr.merge_commit.as_ref() == Some(commit));
+            mr = ends.or(mr);
+            mr
+        })
+        .collect();
+    owners.reverse();
+    for (commit, mr) in commits.into_iter().zip(owners) {
         let mut own = reachable(git, &commit, proof.tip.as_ref());
         if commit == landing.tip {
             own.append(&mut problems);

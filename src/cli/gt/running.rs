@@ -40,7 +40,7 @@ pub struct Up {
 impl Up {
     pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
         let here = Here::find(at)?;
-        if let Some(hello) = here.hello()? {
+        if let Some(hello) = answers(&here)? {
             if self.json {
                 return render::json(&json!({"started": false, "pid": hello.pid}));
             }
@@ -55,6 +55,15 @@ impl Up {
     }
 }
 
+/// Who answers at the door. A door that breaks off is a daemon that is going: the lock decides
+/// whether another one may start. Only an answer of a wrong kind is an error.
+fn answers(here: &Here) -> Result<Option<HelloView>, DoorError> {
+    match here.hello() {
+        Err(error) if error.code != "mismatch" => Ok(None),
+        other => other,
+    }
+}
+
 fn start(here: &Here) -> Result<HelloView, DoorError> {
     let log = here.town.daemon().join("daemon.log");
     let exe = env::exe().map_err(|error| internal(&format!("own program: {error}")))?;
@@ -62,7 +71,7 @@ fn start(here: &Here) -> Result<HelloView, DoorError> {
     let max = here.settings.log_max_bytes;
     let mut child = detach::start(&exe, &arguments, here.town.root(), &log, max)
         .map_err(|error| internal(&format!("the daemon cannot be started: {error}")))?;
-    let answered = detach::wait_for(UP_WITHIN, LOOK_EVERY, || match here.hello() {
+    let answered = detach::wait_for(UP_WITHIN, LOOK_EVERY, || match answers(here) {
         Ok(Some(hello)) => Some(Ok(hello)),
         Ok(None) => ended(&mut child).map(Err),
         Err(error) => Some(Err(error)),

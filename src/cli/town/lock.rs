@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::Read;
 use std::io::Seek;
 use std::io::Write;
-use std::path::PathBuf;
 
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
@@ -20,7 +19,6 @@ const WORDS_MAX: u64 = 256;
 #[derive(Debug)]
 pub struct TownLock {
     _file: File,
-    path: PathBuf,
 }
 
 impl TownLock {
@@ -49,13 +47,7 @@ impl TownLock {
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(mine.as_bytes()))
             .map_err(TownError::io(&path))?;
-        Ok(Self { _file: file, path })
-    }
-
-    /// The lock file.
-    #[must_use]
-    pub fn path(&self) -> &PathBuf {
-        &self.path
+        Ok(Self { _file: file })
     }
 
     /// Whether somebody has the lock now, and who.

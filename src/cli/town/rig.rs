@@ -9,8 +9,10 @@ use crate::adapters::clock;
 use crate::adapters::files;
 use crate::adapters::layout::Town;
 use crate::adapters::rig_setup::Notice;
+use crate::adapters::rig_setup::RESERVED;
 use crate::adapters::rig_setup::Removed;
 use crate::adapters::rig_setup::RigMade;
+use crate::adapters::rig_setup::SetupError;
 use crate::cli::town::error::TownError;
 use crate::cli::town::install::rfc3339;
 use crate::cli::town::vault::Vault;
@@ -175,6 +177,9 @@ fn check_name(registry: &Registry, name: &RigName) -> Result<(), TownError> {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     if !fits {
         return Err(TownError::BadName(text.to_owned()));
+    }
+    if RESERVED.iter().any(|taken| taken.eq_ignore_ascii_case(text)) {
+        return Err(SetupError::Reserved(name.clone()).into());
     }
     // On a file system that ignores case, two such names would be one directory.
     let twin = registry

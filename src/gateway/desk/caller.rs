@@ -15,9 +15,9 @@ use crate::model::rows::Session;
 use crate::model::tx::TxExt;
 
 /// Calls that a session may make at once.
-pub const BURST: i64 = 200;
+pub(super) const BURST: i64 = 200;
 /// Calls per second that a session may make for long.
-pub const RATE: i64 = 20;
+pub(super) const RATE: i64 = 20;
 /// Sessions whose calls are counted; of more, the longest silent one is forgotten.
 const SESSIONS_MAX: usize = 1_024;
 
@@ -46,12 +46,12 @@ pub(super) struct Caller {
 
 impl Caller {
     /// The session; `None` is the person.
-    pub fn session(&self) -> Option<&Known> {
+    pub(super) fn session(&self) -> Option<&Known> {
         self.known.as_ref()
     }
 
     /// Who is written down as the author of changes: the agent, else the label.
-    pub fn author(&self) -> &str {
+    pub(super) fn author(&self) -> &str {
         match (&self.known, &self.label) {
             (Some(known), _) => &known.actor,
             (None, Some(label)) => label,
@@ -60,12 +60,12 @@ impl Caller {
     }
 
     /// Who this is for mail and hints, where a label is no address.
-    pub fn address(&self) -> &str {
+    pub(super) fn address(&self) -> &str {
         self.known.as_ref().map_or(OVERSEER, |known| &known.actor)
     }
 
     /// Whom a question without a name is about: the agent, else whom the label names.
-    pub fn subject(&self) -> Identity {
+    pub(super) fn subject(&self) -> Identity {
         let said = self.known.as_ref().map(|known| known.actor.as_str());
         said.or(self.label.as_deref()).and_then(Identity::parse).unwrap_or(Identity::Overseer)
     }

@@ -7,7 +7,7 @@ use super::Fact;
 use super::Facts;
 use super::Refused;
 use super::beads;
-use super::beads::NewBead;
+use super::fields::NewBead;
 use super::support;
 use crate::model::agent::AgentState;
 use crate::model::bead::BeadType;

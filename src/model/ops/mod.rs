@@ -5,22 +5,26 @@
 
 mod beads;
 mod blocked;
+mod by_hand;
 mod edges;
+mod fact;
+mod fields;
 mod identity;
 mod mail;
 mod op;
 mod queue;
 mod refused;
 mod relay;
+mod returned;
 mod sessions;
 mod support;
 mod work;
 
-pub use beads::Edit;
-pub use beads::NewBead;
 pub use edges::open_blockers;
-pub use op::Fact;
-pub use op::Facts;
+pub use fact::Fact;
+pub use fact::Facts;
+pub use fields::Edit;
+pub use fields::NewBead;
 pub use op::Op;
 pub use refused::Refused;
 pub use sessions::AfterExit;
@@ -57,8 +61,8 @@ pub fn apply(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, op: &Op) -> Result<Facts, Refus
         }
         Op::Assign { bead, agent, branch } => work::assign(tx, ctx, bead, agent, branch),
         Op::Release { bead, reason } => work::release(tx, ctx, bead, reason),
-        Op::StartSession { agent, incarnation, session } => {
-            sessions::start(tx, ctx, agent, *incarnation, session)
+        Op::StartSession { agent, incarnation: n, session } => {
+            sessions::start(tx, ctx, agent, *n, session)
         }
         Op::SessionStarted { agent, incarnation, session, host } => {
             sessions::started(tx, ctx, (agent, *incarnation), session, host)
@@ -66,17 +70,15 @@ pub fn apply(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, op: &Op) -> Result<Facts, Refus
         Op::SessionEnded { agent, incarnation, session, exit, then } => {
             sessions::ended(tx, ctx, (agent, *incarnation), session, exit, then)
         }
-        Op::Submit { agent, incarnation, submission } => {
-            work::submit(tx, ctx, agent, *incarnation, submission)
+        Op::Submit { agent, incarnation: n, submission } => {
+            work::submit(tx, ctx, agent, *n, submission)
         }
-        Op::Withdraw { agent, incarnation, then } => {
-            sessions::withdraw(tx, ctx, agent, *incarnation, then)
+        Op::Withdraw { agent, incarnation: n, then } => {
+            sessions::withdraw(tx, ctx, agent, *n, then)
         }
-        Op::Enqueue { agent, incarnation, target } => {
-            work::enqueue(tx, ctx, agent, *incarnation, target)
-        }
-        Op::Cleared { agent, incarnation, rescued } => {
-            sessions::cleared(tx, ctx, agent, *incarnation, rescued.as_deref())
+        Op::Enqueue { agent, incarnation: n, target } => work::enqueue(tx, ctx, agent, *n, target),
+        Op::Cleared { agent, incarnation: n, rescued } => {
+            sessions::cleared(tx, ctx, agent, *n, rescued.as_deref())
         }
         Op::BeginCycle { rig, stack, bounced, rework_max } => {
             queue::begin(tx, ctx, rig, stack, bounced, *rework_max)
@@ -85,12 +87,12 @@ pub fn apply(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, op: &Op) -> Result<Facts, Refus
         Op::FinishRun { rig, run, results } => queue::finish_run(tx, ctx, rig, run, results),
         Op::ReuseRun { rig, run, len } => queue::reuse_run(tx, ctx, rig, run, *len),
         Op::BeginLanding { rig, proof } => queue::begin_landing(tx, ctx, rig, proof),
-        Op::FinishCycle { rig, landed, rework_max, target } => {
-            queue::finish(tx, ctx, rig, *landed, *rework_max, target)
+        Op::FinishCycle { rig, landed, rework_max: n, target } => {
+            queue::finish(tx, ctx, rig, *landed, *n, target)
         }
         Op::AbandonCycle { rig, reason } => queue::abandon(tx, ctx, rig, reason),
         Op::ParkQueue { rig, reason } => queue::park(tx, ctx, rig, reason.as_deref()),
-        Op::SetMr { mr, state, reason } => queue::set_mr(tx, ctx, mr, *state, reason),
+        Op::SetMr { mr, state, reason } => by_hand::set_mr(tx, ctx, mr, *state, reason),
         Op::SubmitBranch { bead, branch, head, target } => {
             queue::submit_branch(tx, ctx, bead, branch, head, target)
         }
@@ -100,11 +102,11 @@ pub fn apply(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, op: &Op) -> Result<Facts, Refus
         Op::MarkMail { id, state } => mail::mark(tx, ctx, id, *state),
         Op::SendNudge { to, text } => mail::nudge(tx, ctx, to, text),
         Op::TakeNudges { by } => mail::take_nudges(tx, ctx, by),
-        Op::SetAlarm { subject, condition, raise } => {
-            relay::alarm(tx, ctx, subject, condition, raise.as_deref())
+        Op::SetAlarm { subject: s, condition: c, raise } => {
+            relay::alarm(tx, ctx, s, c, raise.as_deref())
         }
-        Op::CreateConvoy { title, owner, beads } => {
-            relay::create_convoy(tx, ctx, title, owner, beads)
+        Op::CreateConvoy { title, owner: who, beads } => {
+            relay::create_convoy(tx, ctx, title, who, beads)
         }
         Op::Reap { before, limit } => mail::reap(tx, ctx, *before, *limit),
     }

@@ -1,10 +1,10 @@
-//! The closed list of ops, and of the facts they leave.
+//! The closed list of ops.
 
 use serde::Deserialize;
 use serde::Serialize;
 
-use super::beads::Edit;
-use super::beads::NewBead;
+use super::fields::Edit;
+use super::fields::NewBead;
 use super::sessions::AfterExit;
 use crate::model::agent::Exit;
 use crate::model::agent::Submission;
@@ -19,7 +19,6 @@ use crate::model::ids::Role;
 use crate::model::ids::RunId;
 use crate::model::ids::SessionId;
 use crate::model::ids::Sha;
-use crate::model::mail::MailKind;
 use crate::model::mail::MailState;
 use crate::model::merge::GateResult;
 use crate::model::merge::MrState;
@@ -394,128 +393,3 @@ ops! {
         limit: usize,
     };
 }
-
-/// What an op left behind: replies to the caller and wake-ups for others.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "fact")]
-pub enum Fact {
-    /// A bead was made.
-    Created {
-        /// Its id.
-        id: BeadId,
-    },
-    /// A bead changed.
-    Changed {
-        /// Its id.
-        id: BeadId,
-        /// The op.
-        by: String,
-    },
-    /// A bead was closed.
-    Closed {
-        /// Its id.
-        id: BeadId,
-    },
-    /// A bead is no longer blocked.
-    Unblocked {
-        /// Its id.
-        id: BeadId,
-    },
-    /// A bead waits for a worker.
-    Ordered {
-        /// The bead.
-        id: BeadId,
-    },
-    /// A convoy was chosen or made for an order.
-    Convoyed {
-        /// The convoy.
-        convoy: BeadId,
-    },
-    /// An agent's state changed.
-    Agent {
-        /// Its bead.
-        id: BeadId,
-        /// Its address.
-        actor: String,
-        /// The new phase.
-        phase: String,
-    },
-    /// A merge request is queued.
-    Queued {
-        /// Which.
-        mr: BeadId,
-        /// For which bead.
-        bead: BeadId,
-    },
-    /// A merge request came back.
-    Returned {
-        /// Which.
-        mr: BeadId,
-        /// The bead.
-        bead: BeadId,
-    },
-    /// A merge request landed.
-    Merged {
-        /// Which.
-        mr: BeadId,
-        /// The bead.
-        bead: BeadId,
-    },
-    /// The queue's cycle changed.
-    Queue {
-        /// The rig.
-        rig: RigName,
-    },
-    /// An outbox row was written.
-    Outbox {
-        /// For whom.
-        dst: Db,
-    },
-    /// A parcel was applied, or had been.
-    Delivered {
-        /// From.
-        src: Db,
-        /// Its number.
-        seq: i64,
-    },
-    /// Mail is in an inbox.
-    Mail {
-        /// Which.
-        id: BeadId,
-        /// Whose.
-        to: String,
-        /// Type.
-        kind: MailKind,
-    },
-    /// A hint waits.
-    Nudge {
-        /// For whom.
-        to: String,
-        /// Words.
-        text: String,
-    },
-    /// A convoy landed.
-    ConvoyLanded {
-        /// Which.
-        id: BeadId,
-    },
-    /// A condition was raised or cleared.
-    Alarm {
-        /// What it is about.
-        subject: String,
-        /// What is wrong.
-        condition: String,
-        /// Raised or cleared.
-        raised: bool,
-    },
-    /// Rows were removed.
-    Reaped {
-        /// How many.
-        rows: usize,
-    },
-    /// Nothing had to change.
-    Unchanged,
-}
-
-/// Facts in the order they came about.
-pub type Facts = Vec<Fact>;

@@ -7,7 +7,8 @@ use super::Fact;
 use super::Facts;
 use super::Refused;
 use super::beads;
-use super::beads::NewBead;
+use super::fields::NewBead;
+use super::returned;
 use super::support;
 use crate::model::bead::BeadType;
 use crate::model::bead::Hold;
@@ -37,12 +38,10 @@ use crate::model::rows::GateRun;
 use crate::model::rows::Ids;
 use crate::model::rows::Landing;
 use crate::model::rows::MergeRequest;
-use crate::model::rows::Order;
 use crate::model::rows::Queue;
 use crate::model::rows::Results;
 use crate::model::tx::Tx;
 use crate::model::tx::TxExt;
-use crate::model::value::Cell;
 use crate::model::value::Name;
 
 /// A branch to queue.
@@ -117,7 +116,7 @@ fn queue(tx: &mut dyn Tx, rig: &RigName) -> Result<Queue, Refused> {
     tx.row::<Queue>(rig)?.ok_or_else(|| Refused::NotFound { kind: "queue", id: rig.to_string() })
 }
 
-fn request(tx: &mut dyn Tx, id: &BeadId) -> Result<MergeRequest, Refused> {
+pub(super) fn request(tx: &mut dyn Tx, id: &BeadId) -> Result<MergeRequest, Refused> {
     let missing = || Refused::NotFound { kind: "merge request", id: id.to_string() };
     let bead = tx.find::<Bead>("by_id", id)?.ok_or_else(missing)?;
     tx.row::<MergeRequest>(&bead.seq)?.ok_or_else(missing)
@@ -161,7 +160,7 @@ pub(super) fn begin(
         } else {
             Returned::Conflict { files: lost.files.clone(), onto: lost.onto.clone() }
         };
-        facts.extend(give_back(tx, ctx, mr, verdict, rework_max)?);
+        facts.extend(returned::give_back(tx, ctx, mr, verdict, rework_max)?);
     }
     row.cycles = stack.number;
     let cycle = if stack.items.is_empty() {
@@ -337,25 +336,14 @@ pub(super) fn finish(
         facts.extend(merged(tx, ctx, &item.mr, &item.commit)?);
     }
     if red == green + 1 && red <= stack.items.len() {
-        let verdict = red_verdict(tx, &stack, red)?;
+        let verdict = returned::red_verdict(tx, &stack, red)?;
         let mr = request(tx, &stack.items[red - 1].mr)?;
-        facts.extend(give_back(tx, ctx, mr, verdict, rework_max)?);
+        facts.extend(returned::give_back(tx, ctx, mr, verdict, rework_max)?);
     }
     let detail = json!({"number": stack.number, "landed": green, "red": red});
     support::log(tx, ctx, rig.as_str(), "finish_cycle", &detail)?;
     facts.push(store(tx, row, Cycle::Idle)?);
     Ok(facts)
-}
-
-fn red_verdict(tx: &mut dyn Tx, stack: &Stack, red: usize) -> Result<Returned, Refused> {
-    let tree = stack.tree(red).clone();
-    let runs = tx.with::<GateRun>(Some("by_tree"), vec![tree.to_value()])?;
-    let run = runs.into_iter().rev().find(|run| run.verdict == Some(Verdict::Failed));
-    let Some(run) = run else {
-        return Err(Refused::NotFound { kind: "red run for tree", id: tree.to_string() });
-    };
-    let gates = run.results.0.into_iter().filter(|g| g.verdict == Verdict::Failed).collect();
-    Ok(Returned::Red { tree, before: stack.tree(red - 1).clone(), run: run.id, gates })
 }
 
 fn merged(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, id: &BeadId, commit: &Sha) -> Result<Facts, Refused> {
@@ -394,7 +382,7 @@ fn author_actor(tx: &mut dyn Tx, mr: &MergeRequest) -> Result<String, Refused> {
     Ok(agent.map_or_else(|| mr.author.to_string(), |agent| agent.actor.to_string()))
 }
 
-fn close_request_bead(
+pub(super) fn close_request_bead(
     tx: &mut dyn Tx,
     ctx: &Ctx<'_>,
     id: &BeadId,
@@ -407,90 +395,6 @@ fn close_request_bead(
     bead.close_reason = Some(reason.to_owned());
     tx.set(&bead)?;
     Ok(())
-}
-
-/// Sends a merge request back: its bead is free, and ordered again with the branch to go on from.
-fn give_back(
-    tx: &mut dyn Tx,
-    ctx: &mut Ctx<'_>,
-    mut mr: MergeRequest,
-    verdict: Returned,
-    rework_max: i64,
-) -> Result<Facts, Refused> {
-    let rejected = matches!(verdict, Returned::Rejected { .. });
-    mr.state = if rejected { MrState::Rejected } else { MrState::Returned };
-    mr.verdict = Some(verdict.clone());
-    mr.decided_at = Some(ctx.now);
-    tx.set(&mr)?;
-    close_request_bead(tx, ctx, &mr.id, mr.state.as_str())?;
-    let mut bead = support::bead(tx, &mr.bead)?;
-    bead.hold = Hold::Free;
-    bead.status = Status::Open;
-    bead.assignee = None;
-    bead.updated_at = ctx.now;
-    tx.set(&bead)?;
-    let mut facts = vec![Fact::Returned { mr: mr.id.clone(), bead: bead.id.clone() }];
-    let earlier = tx.with::<MergeRequest>(Some("by_bead"), vec![bead.id.to_value()])?;
-    let returns = earlier.iter().filter(|mr| mr.state == MrState::Returned).count();
-    let author = tx.row::<Agent>(&mr.author)?;
-    if !rejected && (returns as i64) <= rework_max {
-        let seq = ctx.key();
-        tx.add(&Order {
-            bead: bead.id.clone(),
-            seq,
-            worker: author.as_ref().map(|agent| agent.name.clone()),
-            strict: false,
-            preset: None,
-            branch: Some(mr.branch.clone()),
-            start: Some(mr.head.clone()),
-            tries: 0,
-            placed_by: ctx.who(),
-            placed_at: ctx.now,
-        })?;
-        facts.push(Fact::Ordered { id: bead.id.clone() });
-    } else if !rejected {
-        let words = format!("{} was returned {returns} times; last: {}", bead.id, mr.id);
-        support::raise_alarm(tx, ctx, &bead.id, &words, &mut facts)?;
-    }
-    let actor = author.map_or_else(|| mr.author.to_string(), |agent| agent.actor.to_string());
-    let letter = verdict_letter(&mr, &verdict, actor);
-    support::post(tx, ctx, &Db::hq(), Parcel::Mail(letter), &mut facts)?;
-    let detail = json!({"mr": mr.id, "verdict": verdict});
-    support::log(tx, ctx, bead.id.as_str(), "give_back", &detail)?;
-    Ok(facts)
-}
-
-fn verdict_letter(mr: &MergeRequest, verdict: &Returned, recipient: String) -> Letter {
-    let (kind, failure) = match verdict {
-        Returned::Conflict { files, onto } => (
-            MailKind::ReworkRequest,
-            format!("Failure-Type: conflict\nOnto: {onto}\nConflict-Files: {}", files.join(", ")),
-        ),
-        Returned::Red { tree, before, run, gates } => {
-            let tails: Vec<String> = gates
-                .iter()
-                .map(|gate| format!("Gate: {} ({})\n{}", gate.name, gate.reason, gate.tail))
-                .collect();
-            let head =
-                format!("Failure-Type: red\nTree: {tree}\nGreen-Before: {before}\nRun: {run}");
-            (MailKind::MergeFailed, format!("{head}\n{}", tails.join("\n")))
-        }
-        Returned::Missing { what } => {
-            (MailKind::MergeFailed, format!("Failure-Type: missing\nCommit: {what}"))
-        }
-        Returned::Rejected { reason } => {
-            (MailKind::MergeFailed, format!("Failure-Type: rejected\nReason: {reason}"))
-        }
-    };
-    Letter {
-        sender: "refinery".to_owned(),
-        recipient,
-        kind,
-        subject: format!("{kind} {}", mr.bead),
-        body: format!("Branch: {}\nIssue: {}\nMR: {}\n{failure}", mr.branch, mr.bead, mr.id),
-        priority: Priority::High,
-        thread: None,
-    }
 }
 
 pub(super) fn abandon(
@@ -531,73 +435,4 @@ pub(super) fn park(
     };
     support::post(tx, ctx, &Db::hq(), parcel, &mut facts)?;
     Ok(facts)
-}
-
-pub(super) fn set_mr(
-    tx: &mut dyn Tx,
-    ctx: &mut Ctx<'_>,
-    id: &BeadId,
-    state: MrState,
-    reason: &str,
-) -> Result<Facts, Refused> {
-    let mut mr = request(tx, id)?;
-    let busy = in_cycle(tx, id)?;
-    match (mr.state, state) {
-        (old, new) if old == new => Ok(vec![Fact::Unchanged]),
-        (MrState::Queued | MrState::Held, MrState::Rejected) if !busy => {
-            let verdict = Returned::Rejected { reason: reason.to_owned() };
-            give_back(tx, ctx, mr, verdict, 0)
-        }
-        (MrState::Queued, MrState::Held) | (MrState::Held, MrState::Queued) if !busy => {
-            mr.state = state;
-            tx.set(&mr)?;
-            support::log(tx, ctx, id.as_str(), "set_mr", &json!({"state": state}))?;
-            Ok(vec![Fact::Queued { mr: id.clone(), bead: mr.bead }])
-        }
-        (MrState::Returned | MrState::Rejected, MrState::Queued) => requeue(tx, ctx, mr),
-        (old, new) => {
-            let why = match busy {
-                true => "it is in the running cycle: wait for its verdict".to_owned(),
-                false => format!("it is {old} and cannot become {new}"),
-            };
-            Err(Refused::NotNow { id: id.to_string(), why })
-        }
-    }
-}
-
-fn in_cycle(tx: &mut dyn Tx, id: &BeadId) -> Result<bool, Refused> {
-    let queues = tx.with::<Queue>(None, Vec::new())?;
-    Ok(queues.iter().any(|queue| match &queue.cycle {
-        Cycle::Idle => false,
-        Cycle::Testing { stack, .. } | Cycle::Landing { stack, .. } => {
-            stack.items.iter().any(|item| item.mr == *id)
-        }
-    }))
-}
-
-/// Puts the same head into the queue again, unless somebody works on the bead meanwhile.
-fn requeue(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, mut mr: MergeRequest) -> Result<Facts, Refused> {
-    let mut bead = support::bead(tx, &mr.bead)?;
-    if bead.hold != Hold::Free || bead.status == Status::Closed {
-        let why = format!("its bead {} is {} and taken", bead.id, bead.status);
-        return Err(Refused::NotNow { id: mr.id.to_string(), why });
-    }
-    if let Some(order) = tx.row::<Order>(&mr.bead)? {
-        tx.remove(&order)?;
-    }
-    let mut request_bead = support::bead(tx, &mr.id)?;
-    request_bead.status = Status::Open;
-    request_bead.closed_at = None;
-    request_bead.close_reason = None;
-    tx.set(&request_bead)?;
-    bead.hold = Hold::InQueue { mr: mr.id.clone() };
-    bead.status = Status::InProgress;
-    bead.updated_at = ctx.now;
-    tx.set(&bead)?;
-    mr.state = MrState::Queued;
-    mr.verdict = None;
-    mr.decided_at = None;
-    tx.set(&mr)?;
-    support::log(tx, ctx, mr.id.as_str(), "set_mr", &json!({"state": mr.state}))?;
-    Ok(vec![Fact::Queued { mr: mr.id, bead: bead.id }])
 }

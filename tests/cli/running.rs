@@ -1,0 +1,148 @@
+//! A running town: the daemon, scripted agents, gates, and the proof of what landed.
+
+use std::fs;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use gastown::adapters::layout::Town;
+use gastown::gateway::client;
+use serde_json::Value;
+
+use super::desk::Desk;
+
+/// Longest wait for a whole job.
+const WITHIN: Duration = Duration::from_secs(120);
+
+/// A running town that goes down when the test ends, however it ends.
+struct Up {
+    desk: Desk,
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let said = self.desk.gt("town", &["down"]);
+        if said.code != 0 {
+            eprintln!("{}{}", said.out, said.err);
+        }
+    }
+}
+
+impl Up {
+    /// With rig `web` of a bare remote, whose gate wants no `red.txt`.
+    fn new() -> Self {
+        let desk = Desk::town();
+        desk.bare("web.git");
+        desk.gt("town", &["rig", "add", "web", "../web.git"]).ok();
+        desk.gt("town", &["config", "set", "rigs.web.gates.test.cmd", "test ! -e red.txt"]).ok();
+        let up = Self { desk };
+        up.desk.gt("town", &["up"]).ok();
+        up
+    }
+
+    fn bead(&self, title: &str, description: &str) -> String {
+        let args = ["create", title, "--rig", "web", "-d", description, "--json"];
+        let said = self.desk.run(env!("CARGO_BIN_EXE_bd"), "town", &args).ok();
+        let made: Value = serde_json::from_str(&said).unwrap();
+        made["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Slings beads and waits until their convoy has landed.
+    fn do_all(&self, beads: &[&str]) {
+        let socket = Town::new(self.desk.path("town")).socket_path();
+        let events = client::events(&socket).unwrap();
+        let (send, landed) = mpsc::channel();
+        std::thread::spawn(move || {
+            for event in events.map_while(Result::ok) {
+                let event: Value = serde_json::from_str(&event).unwrap();
+                if event["fact"]["fact"] == "convoy_landed" && send.send(()).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut sling = vec!["sling"];
+        sling.extend(beads);
+        sling.push("web");
+        self.desk.gt("town", &sling).ok();
+        if landed.recv_timeout(WITHIN).is_err() {
+            panic!("{}", self.desk.gt("town", &["status"]).out);
+        }
+    }
+}
+
+#[test]
+fn a_town_does_the_work_and_proves_it() {
+    let up = Up::new();
+    let desk = &up.desk;
+    assert!(desk.gt("town", &["up"]).ok().contains("up already"));
+    let plain = up.bead("Write the manual", "Say what it does.");
+    let red = "```\nwrite red.txt: oops\nrework: run: rm red.txt\n\
+               rework: write fine.txt: mended\n```";
+    let red = up.bead("Red at first", red);
+    let crash = up.bead("Crash once", "```script\ncrash-once\nwrite c.txt: x\n```");
+    up.do_all(&[&plain, &red, &crash]);
+
+    let proof = desk.json("town", &["mq", "proof", "web", "--json"]);
+    assert_eq!(proof[0]["clean"], true, "{proof:#}");
+    let commits = proof[0]["commits"].as_array().unwrap();
+    assert!(commits.iter().all(|commit| commit["mr"].is_string()), "{proof:#}");
+    let log = desk.git("web.git", &["log", "--format=%s", "main"]);
+    assert!(log.contains(&format!("Write the manual ({plain})")), "{log}");
+    assert!(log.contains(&format!("Red at first ({red}) after we-mr-")), "{log}");
+    desk.git("web.git", &["cat-file", "-e", "main:fine.txt"]);
+    desk.git("web.git", &["cat-file", "-e", "main:c.txt"]);
+    let crashed = desk.read(&format!("town/logs/agents/{crash}.crashed"));
+    assert_eq!(crashed, "");
+
+    tamper(desk);
+    assert!(desk.gt("town", &["down"]).ok().contains("the town is down"));
+    assert!(desk.gt("town", &["down"]).ok().contains("not running"));
+    assert!(!desk.path("town/daemon/daemon.pid").exists());
+}
+
+/// What the proof must notice, and what it must not mind.
+fn tamper(desk: &Desk) {
+    let runs = desk.path("town/logs/gates");
+    let run = fs::read_dir(&runs).unwrap().map(|run| run.unwrap().path()).find(|run| {
+        let text = fs::read_to_string(run.join("result.json")).unwrap();
+        !text.contains("\"failed\"")
+    });
+    let record = run.unwrap().join("result.json");
+    let kept = fs::read(&record).unwrap();
+    fs::remove_file(&record).unwrap();
+    let said = desk.gt("town", &["mq", "proof"]);
+    assert_eq!(said.code, 1, "{}", said.out);
+    assert!(said.out.contains("there is no"), "{}", said.out);
+    fs::write(&record, kept).unwrap();
+    desk.gt("town", &["mq", "proof"]).ok();
+
+    desk.git(".", &["clone", "--quiet", "web.git", "mine"]);
+    desk.git("mine", &["commit", "--quiet", "--allow-empty", "-m", "by hand"]);
+    desk.git("mine", &["push", "--quiet", "origin", "main"]);
+    let proof = desk.json("town", &["mq", "proof", "--json"]);
+    assert_eq!(proof[0]["outside"][0]["subject"], "by hand", "{proof:#}");
+    let name = "user.name=web/refinery";
+    desk.git("mine", &["-c", name, "commit", "--quiet", "--allow-empty", "-m", "sneaked in"]);
+    desk.git("mine", &["push", "--quiet", "origin", "main"]);
+    let said = desk.gt("town", &["mq", "proof"]);
+    assert_eq!(said.code, 1, "{}", said.out);
+    assert!(said.out.contains("no landing accounts for it: sneaked in"), "{}", said.out);
+}
+
+#[test]
+fn rigs_come_and_go_while_the_town_runs() {
+    let up = Up::new();
+    let desk = &up.desk;
+    desk.repository("ui");
+    let said = desk.gt("town", &["rig", "add", "ui", "../ui"]).ok();
+    assert!(said.contains("git pull"), "{said}");
+    desk.gt("town", &["crew", "add", "ada", "--rig", "ui"]).ok();
+    assert!(desk.path("town/ui/crew/ada/README.md").is_file());
+    desk.gt("town", &["crew", "remove", "ada", "--rig", "ui"]).ok();
+    desk.gt("town", &["config", "set", "rigs.ui.gates", "none"]).ok();
+    desk.gt("town", &["rig", "remove", "ui"]).ok();
+    let error = desk.gt("town", &["rig", "remove", "ui"]).refused(3);
+    assert!(error.contains("no rig 'ui'"), "{error}");
+    let error = desk.gt("town", &["config", "set", "rigs.web.batch_max", "0"]).refused(3);
+    assert!(error.contains("rigs.web.batch_max: must be 1 or more"), "{error}");
+    desk.gt("town", &["status"]).ok();
+}

@@ -1,0 +1,15 @@
+//! Machine tables: rows and inputs in, decisions out.
+
+mod bench;
+mod boot;
+mod deacon;
+mod dispatcher;
+mod dog;
+mod lane;
+mod mayor;
+mod polecat;
+mod policy;
+mod refinery;
+mod relay;
+mod supervision;
+mod witness;

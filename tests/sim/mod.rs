@@ -1,0 +1,5 @@
+//! The simulator: seeds, invariants, faults, and the five planted defects.
+
+#[cfg(feature = "mutants")]
+mod mutants;
+mod runs;

@@ -1,0 +1,5 @@
+//! What scenario tests share: a ledger in memory, a made-up world, virtual time.
+
+pub mod clock;
+pub mod fake_world;
+pub mod memory_port;
