@@ -335,7 +335,7 @@ fn commits(root: &Path) -> Fallible<u64> {
     let conn = doltlite::Connection::open(root.join(".dolt-data/app/app.db"))?;
     conn.busy_timeout(5_000)?;
     let rows = conn.query("SELECT count(*) FROM dolt_log", &[])?;
-    match rows.first().and_then(|row| row.first()) {
+    match rows.first().and_then(|row| row.get(0)) {
         Some(doltlite::Value::Integer(count)) => Ok(u64::try_from(*count)?),
         other => Err(format!("dolt_log answered {other:?}").into()),
     }
