@@ -123,8 +123,9 @@ impl Bench {
             stores: self.stores.clone(),
             supervisor: self.supervisor.clone().recipient::<Ended>(),
         };
-        let begin = Host::launch(wiring, Arc::new(factory)).recipient::<Begin>();
-        self.supervisor.do_send(Adopt { who, standing, begin });
+        let host = Host::launch(wiring, Arc::new(factory));
+        let (begin, dismiss) = (host.clone().recipient::<Begin>(), host.recipient());
+        self.supervisor.do_send(Adopt { who, standing, begin, dismiss });
     }
 
     /// A probe, alone in its fate unless its group says otherwise.
