@@ -11,6 +11,8 @@
 
 mod actors;
 mod cli;
+#[cfg(feature = "failpoints")]
+mod crash;
 mod gateway;
 mod machines;
 mod sim;

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use actix::Addr;
 use dashmap::DashMap;
 
-use crate::actors::failpoint;
 use crate::actors::host::Wiring;
 use crate::actors::store::StoreActor;
 use crate::actors::store::Submit;
 use crate::actors::supervisor::Ended;
+use crate::adapters::failpoint;
 use crate::machines::After;
 use crate::machines::Input;
 use crate::machines::supervision::End;

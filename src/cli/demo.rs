@@ -174,6 +174,7 @@ fn run(args: &DemoArgs, out: &mut Screen) -> Result<bool, DemoError> {
     } else {
         stage.remove()?;
     }
+    // Last, so that the summary is the last line.
     show(args, &summary, good, out)?;
     Ok(good)
 }
