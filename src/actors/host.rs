@@ -27,13 +27,13 @@ use crate::actors::effects;
 use crate::actors::parts::Parts;
 use crate::actors::store::StoreActor;
 use crate::actors::store::Submit;
-use crate::actors::store::SubmitError;
 use crate::actors::supervisor::Ended;
 use crate::machines::Decision;
 use crate::machines::Input;
 use crate::machines::Machine;
 use crate::machines::supervision::End;
 use crate::messages::Address;
+use crate::messages::SubmitError;
 use crate::model::ops::Refused;
 
 /// Inputs that wait while a decision is being committed; more are dropped, the rows remember.
@@ -231,7 +231,7 @@ where
                 tracing::warn!(who = %machine.address(), %why, "refused");
                 return Stepped::Later(machine, parts.clock.now_ms() + REFUSED_WAIT_MS);
             }
-            Ok(Err(SubmitError::Busy | SubmitError::Failed(_))) => {
+            Ok(Err(SubmitError::Busy | SubmitError::Unavailable(_))) => {
                 return Stepped::Later(machine, parts.clock.now_ms() + REFUSED_WAIT_MS);
             }
             Ok(Err(SubmitError::Unknown)) | Err(_) => return Stepped::Unknown,
