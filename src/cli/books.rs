@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::adapters::clock;
+use crate::adapters::failpoint;
 use crate::gateway::books::Body;
 use crate::gateway::books::Books;
 use crate::gateway::books::BooksError;
@@ -56,7 +57,8 @@ impl Books for LedgerBooks {
         let writer = self.ledger.writer(db, "a command", self.ledger.writer_wait_ms());
         let mut writer = writer.map_err(|error| unwritable(&error))?;
         let one = Submission { actor: actor.to_owned(), ops };
-        match writer.commit_one(one, clock::now_ms()) {
+        let commit = || writer.commit_one(&one, clock::now_ms());
+        match failpoint::round(one.ops.iter(), commit) {
             Ok(Single::Done(facts)) => Ok(facts),
             Ok(Single::Refused(why)) => Err(SubmitError::Refused(why)),
             // It stands, but the answer would lack its facts, such as a new id.

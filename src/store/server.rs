@@ -80,17 +80,22 @@ impl DoltServer {
             .enable_all()
             .build()
             .map_err(|error| ConnError::Other(error.to_string()))?;
-        let options = MySqlConnectOptions::new()
+        let mut options = MySqlConnectOptions::new()
             .host(&server.host)
             .port(server.port)
             .username(&server.user)
-            .password(&server.password)
-            .database(&server.database)
             .pipes_as_concat(false)
             .no_engine_substitution(false)
             .set_names(true)
             .timezone(None)
             .disable_statement_logging();
+        // An empty password must not be sent at all.
+        if !server.password.is_empty() {
+            options = options.password(&server.password);
+        }
+        if !server.database.is_empty() {
+            options = options.database(&server.database);
+        }
         let connecting = async {
             tokio::time::timeout(CONNECT_WAIT, MySqlConnection::connect_with(&options)).await
         };

@@ -140,12 +140,12 @@ impl Writer {
     /// # Errors
     /// As [`Writer::commit_group`]; [`GroupError::Unknown`] only when it cannot be settled, or
     /// the second try ends so too.
-    pub fn commit_one(&mut self, one: Submission, now_ms: i64) -> Result<Single, GroupError> {
-        let group = [one];
-        let answers = match self.commit_group(&group, now_ms) {
+    pub fn commit_one(&mut self, one: &Submission, now_ms: i64) -> Result<Single, GroupError> {
+        let group = std::slice::from_ref(one);
+        let answers = match self.commit_group(group, now_ms) {
             Err(GroupError::Unknown(why)) => match self.settle() {
                 Ok(Settled::Stands) => return Ok(Single::Stands),
-                Ok(Settled::Absent) => self.commit_group(&group, now_ms)?,
+                Ok(Settled::Absent) => self.commit_group(group, now_ms)?,
                 Err(error) => {
                     return Err(GroupError::Unknown(format!(
                         "{why}; it cannot be settled: {error}"

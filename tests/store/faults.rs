@@ -156,7 +156,7 @@ fn a_submission_by_itself_is_settled_and_stands_once() {
     {
         let (_dir, ledger, db, mut writer, plan) = faulty();
         plan.lock().unwrap().push_back(fault);
-        let answer = writer.commit_one(one("overseer", create("sh-a")), T0);
+        let answer = writer.commit_one(&one("overseer", create("sh-a")), T0);
         match answer {
             Ok(Single::Done(facts)) => assert!(done && !facts.is_empty(), "{fault:?}"),
             Ok(Single::Stands) => assert!(!done, "{fault:?}"),
@@ -164,7 +164,7 @@ fn a_submission_by_itself_is_settled_and_stands_once() {
             other => panic!("{fault:?}: {other:?}"),
         }
         assert_eq!(bead(&ledger, &db, "sh-a").is_some(), fault != Fault::Busy);
-        let again = writer.commit_one(one("overseer", create("sh-a")), T0).unwrap();
+        let again = writer.commit_one(&one("overseer", create("sh-a")), T0).unwrap();
         assert_eq!(matches!(again, Single::Refused(_)), fault != Fault::Busy, "{again:?}");
     }
 }
@@ -207,7 +207,7 @@ fn a_panic_within_a_group_costs_that_group_and_no_other() {
 fn names_of_the_store_are_not_for_ops() {
     let (_dir, _ledger, _db, mut writer, _plan) = faulty();
     let op = Op::SetMeta { name: "store.schema".into(), value: "9".to_owned() };
-    let answer = writer.commit_one(one("overseer", op), T0).unwrap();
+    let answer = writer.commit_one(&one("overseer", op), T0).unwrap();
     assert!(matches!(answer, Single::Refused(Refused::Invalid(_))), "{answer:?}");
 }
 

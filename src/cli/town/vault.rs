@@ -1,6 +1,7 @@
 //! Writing to the ledger, from wherever one is: a command's own process, or the daemon's lanes.
 
 use crate::adapters::clock;
+use crate::adapters::failpoint;
 use crate::cli::town::error::TownError;
 use crate::model::ids::Db;
 use crate::model::ops::Facts;
@@ -58,7 +59,8 @@ impl Vault for Ledger {
     fn write(&self, db: &Db, actor: &str, ops: Vec<Op>) -> Result<Facts, TownError> {
         let mut writer = self.writer(db, actor, self.writer_wait_ms())?;
         let one = Submission { actor: actor.to_owned(), ops };
-        match writer.commit_one(one, clock::now_ms())? {
+        let commit = || writer.commit_one(&one, clock::now_ms());
+        match failpoint::round(one.ops.iter(), commit)? {
             Single::Done(facts) => Ok(facts),
             Single::Refused(why) => Err(why.into()),
             Single::Stands => Ok(Facts::new()),
