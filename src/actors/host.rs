@@ -28,13 +28,13 @@ use crate::actors::effects;
 use crate::actors::parts::Parts;
 use crate::actors::store::StoreActor;
 use crate::actors::store::Submit;
-use crate::actors::store::SubmitError;
 use crate::actors::supervisor::Ended;
 use crate::machines::Decision;
 use crate::machines::Input;
 use crate::machines::Machine;
 use crate::machines::supervision::End;
 use crate::messages::Address;
+use crate::messages::SubmitError;
 use crate::model::ops::Refused;
 
 /// Inputs that wait while a decision is being committed; more are dropped, the rows remember.
@@ -236,7 +236,8 @@ where
                 return Stepped::Later(machine, parts.clock.now_ms() + REFUSED_WAIT_MS);
             }
             // What this input said is lost with the decision: a new machine asks the world again.
-            Ok(Err(SubmitError::Busy | SubmitError::Failed(_) | SubmitError::Unknown)) | Err(_) => {
+            Ok(Err(SubmitError::Busy | SubmitError::Unavailable(_) | SubmitError::Unknown))
+            | Err(_) => {
                 return Stepped::Unknown;
             }
         }

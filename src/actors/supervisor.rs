@@ -150,7 +150,10 @@ impl Supervisor {
     }
 
     fn alarm(&self, who: &Address, raise: Option<String>) {
-        let Some(hq) = self.stores.get(&Db::hq()) else { return };
+        let Some(hq) = self.stores.get(&Db::hq()) else {
+            tracing::error!(%who, ?raise, "no hq database: an alarm cannot be raised or cleared");
+            return;
+        };
         let op = Op::SetAlarm {
             subject: Name(who.to_string()),
             condition: Name::from("crashes again and again"),

@@ -22,12 +22,19 @@ use crate::model::tx::Tx;
 use crate::model::tx::TxExt;
 use crate::model::value::Name;
 
+/// Texts whose names begin so are the engine's own: its schema and its shape.
+const STORE_OWN: &str = "store.";
+
 pub(super) fn set_meta(
     tx: &mut dyn Tx,
     ctx: &mut Ctx<'_>,
     name: &Name,
     value: &str,
 ) -> Result<Facts, Refused> {
+    if name.as_str().starts_with(STORE_OWN) {
+        let why = format!("'{name}' is the store's own: choose a name without '{STORE_OWN}'");
+        return Err(Refused::Invalid(why));
+    }
     let row = Meta { name: name.clone(), value: value.to_owned() };
     match tx.row::<Meta>(name)? {
         Some(old) if old == row => return Ok(vec![Fact::Unchanged]),
