@@ -3,6 +3,13 @@
 //! Everything is measured from outside: whole processes, `/proc`, files. What a figure is compared
 //! with runs beside it, on the same machine, in the same run.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a soak runs real processes for a while and prints what it measured"
+)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -210,7 +217,7 @@ fn fill(town: &Town, count: usize) -> Fallible<Vec<BeadId>> {
         let ops = (0..chunk).map(|at| {
             let number = ids.len() + at;
             let mut new = new_bead(format!("bead {number}"));
-            if number % 3 == 0
+            if number.is_multiple_of(3)
                 && let Some(target) = ids.last()
             {
                 new.deps.push((DepType::Blocks, target.clone()));

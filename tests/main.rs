@@ -2,6 +2,7 @@
 
 #![allow(
     clippy::disallowed_methods,
+    clippy::print_stderr,
     clippy::print_stdout,
     clippy::unwrap_used,
     unreachable_pub,
@@ -10,6 +11,8 @@
 
 mod actors;
 mod cli;
+#[cfg(feature = "failpoints")]
+mod crash;
 mod gateway;
 mod machines;
 mod sim;

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use actix::Addr;
 use dashmap::DashMap;
 
-use crate::actors::failpoint;
 use crate::actors::host::Wiring;
 use crate::actors::store::StoreActor;
 use crate::actors::store::Submit;
 use crate::actors::supervisor::Ended;
+use crate::adapters::failpoint;
 use crate::machines::After;
 use crate::machines::Input;
 use crate::machines::supervision::End;
@@ -31,6 +31,11 @@ impl Stores {
     /// Registers a store.
     pub fn put(&self, db: Db, store: Addr<StoreActor>) {
         self.0.insert(db, store);
+    }
+
+    /// Takes a store off; it ends when nobody has it any more.
+    pub fn remove(&self, db: &Db) {
+        self.0.remove(db);
     }
 
     /// The store of a database.

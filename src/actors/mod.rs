@@ -9,7 +9,6 @@ pub mod directory;
 mod dispatcher;
 mod dogs;
 pub mod effects;
-mod failpoint;
 pub mod host;
 mod mayor;
 pub mod parts;

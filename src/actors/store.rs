@@ -13,8 +13,8 @@ use actix::ResponseFuture;
 use actix::WrapFuture;
 use tokio::sync::oneshot;
 
-use crate::actors::failpoint;
 use crate::actors::parts::Parts;
+use crate::adapters::failpoint;
 use crate::machines::lane::Lane;
 use crate::machines::lane::LaneInput;
 use crate::machines::lane::LaneOutput;
@@ -106,11 +106,8 @@ impl StoreActor {
         let (db, port) = (self.db.clone(), self.parts.port.clone());
         let now = self.parts.clock.now_ms();
         let job = actix_rt::task::spawn_blocking(move || {
-            let ops = || submissions.iter().flat_map(|submission| &submission.ops);
-            ops().for_each(|op| failpoint::hit("before", "op", op.name()));
-            let result = port.commit(&db, &submissions, now);
-            ops().for_each(|op| failpoint::hit("after", "op", op.name()));
-            result
+            let ops = submissions.iter().flat_map(|submission| &submission.ops);
+            failpoint::round(ops, || port.commit(&db, &submissions, now))
         });
         let done = async move {
             job.await.unwrap_or_else(|panic| Err(GroupError::Engine(panic.to_string())))

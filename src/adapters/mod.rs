@@ -11,6 +11,7 @@
 pub mod agent_env;
 pub mod clock;
 pub mod detach;
+pub mod failpoint;
 pub mod files;
 pub mod gates;
 pub mod git;
@@ -23,10 +24,3 @@ pub mod templates;
 pub mod token;
 pub mod tool;
 pub mod world;
-
-/// Where reached failpoints leave their markers (`GT_FAILPOINTS`); `None` reaches none.
-#[cfg(feature = "failpoints")]
-#[must_use]
-pub fn failpoint_dir() -> Option<std::path::PathBuf> {
-    std::env::var_os("GT_FAILPOINTS").map(std::path::PathBuf::from)
-}

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::adapters::clock;
+use crate::adapters::failpoint;
 use crate::adapters::token;
 use crate::gateway::books::Body;
 use crate::gateway::books::Books;
@@ -63,7 +64,8 @@ impl Books for LedgerBooks {
         let writer = self.ledger.writer(db, "a command", WRITER_WAIT_MS);
         let mut writer = writer.map_err(|error| unwritable(&error))?;
         let group = [Submission { actor: actor.to_owned(), ops }];
-        match writer.commit_group(&group, clock::now_ms()) {
+        let commit = || writer.commit_group(&group, clock::now_ms());
+        match failpoint::round(group[0].ops.iter(), commit) {
             Ok(answers) => {
                 let answer = answers.into_iter().next().unwrap_or_else(|| Ok(Facts::new()));
                 answer.map_err(SubmitError::Refused)

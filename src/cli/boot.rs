@@ -12,6 +12,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::RwLock;
 use std::time::Duration;
 
 use actix_rt::System;
@@ -130,6 +132,7 @@ async fn serve(town: Town) -> Result<(), TownError> {
         parts: parts.clone(),
         orders,
         runtime: tokio::runtime::Handle::current(),
+        databases: Arc::new(RwLock::new(registry.databases())),
     };
     let (door, listener) = open_door(&town, &keeper, &file, clock)?;
     let server = http::serve(listener, door).map_err(TownError::io(town.socket_path()))?;
@@ -239,8 +242,11 @@ fn reload(keeper: &Keeper, running: &Running) -> Result<usize, TownError> {
     let exe = env::exe().map_err(TownError::io("gt"))?;
     let base = env::base(&settings.pass_env);
     keeper.world.configure(wiring::world_settings(&settings, &registry, exe, base)?);
+    *keeper.databases.write().unwrap_or_else(PoisonError::into_inner) = registry.databases();
     let rigs = rigs(&settings, &registry);
     let count = rigs.len();
+    let names: Vec<_> = rigs.iter().map(|rig| rig.name.clone()).collect();
+    running.keep_rigs(&names);
     for rig in rigs {
         running.add_rig(rig);
     }

@@ -169,12 +169,13 @@ fn run(args: &DemoArgs, out: &mut Screen) -> Result<bool, DemoError> {
         town: kept.then(|| stage.town.display().to_string()),
     };
     let good = good(&summary);
-    show(args, &summary, good, out)?;
     if kept {
         out.note(&format!("kept: cd {} && gt mq proof", stage.town.display()));
     } else {
         stage.remove()?;
     }
+    // Last, so that the summary is the last line.
+    show(args, &summary, good, out)?;
     Ok(good)
 }
 

@@ -101,6 +101,9 @@ fn wheres(filter: &BeadFilter) -> Where {
         let (part, params) = could_start(filter.now_ms);
         wheres.is(part, params);
     }
+    if filter.blocked {
+        wheres.is("b.`blocked` <> 0", []);
+    }
     wheres.any_of("b.`status`", &filter.statuses);
     if filter.hides_closed() && !filter.ready {
         wheres.is("b.`status` <> 'closed'", []);

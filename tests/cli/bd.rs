@@ -451,7 +451,9 @@ fn a_towns_directories_say_which_beads_are_meant() {
     let everywhere = at("town/shop", &["list", "--all-rigs", "--json"]).json();
     assert_eq!(everywhere.as_array().unwrap().len(), 4, "agents and roles are left out");
     assert!(at("town", &["show", "hq-mayor"]).ok().contains("role: mayor (hq-mayor-role)"));
-    assert!(at("town", &["create", "x", "--id", "sh-shop-polecat-x"]).refused(1).contains("reserved"));
+    assert!(
+        at("town", &["create", "x", "--id", "sh-shop-polecat-x"]).refused(1).contains("reserved")
+    );
     let unknown = at("town", &["list", "--rig", "shpo"]).refused(1);
     assert!(unknown.contains("did you mean 'shop'?"), "{unknown}");
     let shop = at("town/shop", &["list", "--json"]).json()[0]["id"].as_str().unwrap().to_owned();
@@ -459,7 +461,10 @@ fn a_towns_directories_say_which_beads_are_meant() {
     let blocked = at("town/shop", &["blocked", "--json"]).json();
     assert_eq!(blocked[0]["blocked_by"][0], deep.as_str(), "a blocker in another rig");
     let told = at("town/ui/refinery/rig", &["where", "--json"]).json();
-    assert!(told["redirected_from"].as_str().unwrap().ends_with("ui/refinery/rig/.beads"), "{told}");
+    assert!(
+        told["redirected_from"].as_str().unwrap().ends_with("ui/refinery/rig/.beads"),
+        "{told}"
+    );
     assert!(at("town/shop", &["init"]).refused(1).contains("is in the town at"));
     let from_afar = notes.bd_with("home", &["--town", "../town", "show", &deep], "");
     assert!(from_afar.ok().contains("deep"));

@@ -3,4 +3,5 @@
 mod bd;
 mod desk;
 mod gt;
+mod mr_ready;
 mod running;

@@ -3,3 +3,4 @@
 pub mod clock;
 pub mod fake_world;
 pub mod memory_port;
+pub mod processes;

@@ -119,7 +119,7 @@ const WIDER: &[(&str, &[&str])] = &[
 
 /// In the store and the adapters' traits, actors may name these and nothing else.
 const ACTORS_OF_STORE: &[&str] = &["port", "error", "writer"];
-const ACTORS_OF_ADAPTERS: &[&str] = &["world", "clock", "failpoint_dir"];
+const ACTORS_OF_ADAPTERS: &[&str] = &["world", "clock", "failpoint"];
 
 /// Crates of the project, as written in a path.
 const CRATES: &[&str] = &[

@@ -1,11 +1,11 @@
 //! The daemon's books: writes through the lanes, reads from the pool.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 
 use crate::actors::store::Submit;
 use crate::actors::store::SubmitError as LaneError;
 use crate::cli::boot::live::Keeper;
-use crate::config::registry::Registry;
 use crate::gateway::books::Body;
 use crate::gateway::books::Books;
 use crate::gateway::books::BooksError;
@@ -51,15 +51,7 @@ fn unavailable(error: StoreError) -> BooksError {
 
 impl Books for DaemonBooks {
     fn databases(&self) -> Vec<(Db, String)> {
-        let mut all = vec![(Db::hq(), "hq".to_owned())];
-        match Registry::read(&self.keeper.town) {
-            Ok(registry) => {
-                let rigs = registry.rigs.iter();
-                all.extend(rigs.map(|(name, entry)| (Db::from(name), entry.beads.prefix.clone())));
-            }
-            Err(error) => tracing::error!(%error, "the registry cannot be read"),
-        }
-        all
+        self.keeper.databases.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn submit(&self, db: &Db, actor: &str, ops: Vec<Op>) -> Result<Facts, SubmitError> {

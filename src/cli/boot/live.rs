@@ -1,6 +1,7 @@
 //! What only a running town can do: stop, reload, add and remove rigs, crews and workers.
 
 use std::sync::Arc;
+use std::sync::RwLock;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -12,6 +13,7 @@ use tokio::sync::oneshot;
 use crate::actors::effects::Stores;
 use crate::actors::parts::Parts;
 use crate::actors::store::Submit;
+use crate::adapters::failpoint;
 use crate::adapters::layout::Town;
 use crate::adapters::token;
 use crate::adapters::world::RealWorld;
@@ -73,6 +75,8 @@ pub(super) struct Keeper {
     pub(super) parts: Parts,
     pub(super) orders: mpsc::UnboundedSender<Order>,
     pub(super) runtime: Handle,
+    /// Every database with the prefix of its ids, as of the last look at the registry.
+    pub(super) databases: Arc<RwLock<Vec<(Db, String)>>>,
 }
 
 /// A new rig's database has no lane yet; what has one is written through it.
@@ -97,7 +101,8 @@ impl Vault for Keeper {
             };
         }
         let group = [Submission { actor, ops }];
-        let answers = self.held.commit(db, &group, self.parts.clock.now_ms())?;
+        let commit = || self.held.commit(db, &group, self.parts.clock.now_ms());
+        let answers = failpoint::round(group[0].ops.iter(), commit)?;
         let answer = answers.into_iter().next().unwrap_or_else(|| Ok(Facts::new()));
         Ok(answer?)
     }

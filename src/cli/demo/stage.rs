@@ -50,6 +50,8 @@ pub(super) struct Stage {
     pub(super) layout: Town,
     exe: String,
     tool: Tool,
+    /// Times that one step of the making is tried.
+    tries: usize,
 }
 
 impl Stage {
@@ -58,9 +60,9 @@ impl Stage {
         let stage = Self::open(args)?;
         out.note(&format!("a town in {}", stage.town.display()));
         stage.make_origin()?;
-        stage.run_gt(&stage.dir, &["install", &stage.town.display().to_string()])?;
+        stage.make(&stage.dir, &["install", &stage.town.display().to_string()])?;
         let origin = stage.origin.display().to_string();
-        stage.gt(&["rig", "add", RIG, &origin, "--prefix", PREFIX])?;
+        stage.make(&stage.town, &["rig", "add", RIG, &origin, "--prefix", PREFIX])?;
         let red = "echo 'this gate is always red'; exit 1";
         let test = if args.red_gate { red } else { "sh check.sh test" };
         let workers = args.workers.to_string();
@@ -75,7 +77,7 @@ impl Stage {
         for (key, value) in settings.into_iter().chain(more) {
             stage.gt(&["config", "set", &key, &value])?;
         }
-        stage.gt(&["up"])?;
+        stage.make(&stage.town, &["up"])?;
         Ok(stage)
     }
 
@@ -103,6 +105,7 @@ impl Stage {
         Ok(Self {
             origin: dir.join("origin.git"),
             exe: exe.display().to_string(),
+            tries: if args.expects_deaths() { REVIVALS_MAX } else { 1 },
             tool: Tool { cwd: town.clone(), env },
             town,
             layout,
@@ -110,9 +113,16 @@ impl Stage {
         })
     }
 
-    fn run_gt(&self, cwd: &Path, args: &[&str]) -> Result<String, DemoError> {
-        let tool = Tool { cwd: cwd.to_owned(), env: self.tool.env.clone() };
-        Ok(tool.run(&self.exe, args)?)
+    /// `gt` anywhere; where deaths are expected it is repeated until it is done.
+    fn make(&self, cwd: &Path, args: &[&str]) -> Result<(), DemoError> {
+        let tool = self.tool(cwd);
+        for _ in 1..self.tries {
+            if tool.end(&self.exe, args)?.ok {
+                return Ok(());
+            }
+        }
+        tool.run(&self.exe, args)?;
+        Ok(())
     }
 
     /// `gt` in the town's root.

@@ -28,7 +28,11 @@ fn pieces(count: usize) -> Vec<Piece> {
     let mut all = vec![
         piece("Add a greeting", "write src/greeting.txt: good morning", &[]),
         piece("Add a farewell", "write src/farewell.txt: good night", &[0]),
-        piece("Give the kitchen a budget", "sleep: 300\nwrite budget/kitchen.txt: 4", &[]),
+        piece(
+            "Give the kitchen a budget",
+            "sleep: 300\nwrite budget/kitchen.txt: 4\nrework: write budget/kitchen.txt: 2",
+            &[],
+        ),
         piece(
             "Give the garden a budget",
             "sleep: 300\nwrite budget/garden.txt: 4\nrework: write budget/garden.txt: 2",

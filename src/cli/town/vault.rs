@@ -1,6 +1,7 @@
 //! Writing to the ledger, from wherever one is: a command's own process, or the daemon's lanes.
 
 use crate::adapters::clock;
+use crate::adapters::failpoint;
 use crate::cli::town::error::TownError;
 use crate::model::ids::Db;
 use crate::model::ops::Facts;
@@ -65,7 +66,8 @@ impl Vault for Ledger {
         let group = [Submission { actor: actor.to_owned(), ops }];
         let mut unknown = None;
         for _ in 0..TRIES {
-            match writer.commit_group(&group, clock::now_ms()) {
+            let commit = || writer.commit_group(&group, clock::now_ms());
+            match failpoint::round(group[0].ops.iter(), commit) {
                 Ok(answers) => {
                     let answer = answers.into_iter().next().unwrap_or_else(|| Ok(Facts::new()));
                     return Ok(answer?);

@@ -1,0 +1,117 @@
+//! The merge queue's hard hours: people's branches, an outsider, a red target.
+
+use std::fs;
+
+use super::town::Town;
+
+/// Ada's clone in the town.
+const ADA: &str = "town/alpha/crew/ada";
+
+/// Plays them.
+pub fn play(town: &mut Town) {
+    let add = ["crew", "add", "ada", "--rig", "alpha"];
+    town.insist("gt", "town", &add, &["already", "there is"], |_| false);
+    moved_target(town);
+    red_branch(town);
+    red_target(town);
+}
+
+/// A bead, and Ada's branch for it with one file written or (as `-NAME`) removed.
+fn branch(town: &Town, bead: &str, file: &str) {
+    town.bead("alpha", bead, &format!("Ada's {bead}"), "");
+    town.git(ADA, &["fetch", "--quiet", "origin"]);
+    town.git(ADA, &["checkout", "--quiet", "-B", bead, "origin/main"]);
+    change(town, ADA, file, &format!("Ada's {bead} ({bead})"));
+    town.git(ADA, &["push", "--quiet", "--force", "origin", bead]);
+}
+
+fn change(town: &Town, clone: &str, file: &str, message: &str) {
+    match file.strip_prefix('-') {
+        Some(file) => drop(town.git(clone, &["rm", "--quiet", file])),
+        None => {
+            fs::write(town.path(clone).join(file), format!("{message}\n")).unwrap();
+            town.git(clone, &["add", file]);
+        }
+    }
+    town.git(clone, &["commit", "--quiet", "-m", message]);
+}
+
+#[track_caller]
+fn submit(town: &Town, bead: &str) {
+    town.insist("gt", ADA, &["mq", "submit", "--bead", bead], &["not yours to submit"], |_| false);
+}
+
+/// The newest merge request of a bead.
+fn mr(town: &Town, bead: &str) -> String {
+    town.mrs(bead).last().expect("it was submitted")["id"].as_str().unwrap().to_owned()
+}
+
+/// Somebody who pushes to the target past the town; gives the commit.
+fn outsider(town: &mut Town, file: &str) -> String {
+    if !town.path("outsider").exists() {
+        town.git(".", &["clone", "--quiet", "alpha.git", "outsider"]);
+    }
+    town.git("outsider", &["pull", "--quiet", "origin", "main"]);
+    change(town, "outsider", file, &format!("past the town: {file}"));
+    town.git("outsider", &["push", "--quiet", "origin", "HEAD:main"]);
+    town.git("outsider", &["rev-parse", "HEAD"])
+}
+
+/// While the gates of one branch run, another is held, let go, rejected and queued again; and the
+/// target moves. Both land on what it moved to.
+fn moved_target(town: &mut Town) {
+    fs::write(town.path("hold"), "").unwrap();
+    branch(town, "al-one", "one.txt");
+    submit(town, "al-one");
+    town.until("its gates run", |town| {
+        let status = town.ask("gt", &["mq", "status", "alpha", "--json"]);
+        status["run"].is_string() && town.mrs("al-one").iter().any(|mr| mr["in_cycle"] == true)
+    });
+    branch(town, "al-two", "two.txt");
+    submit(town, "al-two");
+    let two = mr(town, "al-two");
+    town.gt(&["mq", "hold", &two]);
+    assert_eq!(town.mr_state("al-two"), "held");
+    town.gt(&["mq", "retry", &two]);
+    assert_eq!(town.mr_state("al-two"), "queued");
+    town.gt(&["mq", "reject", &two, "-r", "not like this"]);
+    assert_eq!(town.mr_state("al-two"), "rejected");
+    town.gt(&["mq", "retry", &two]);
+    outsider(town, "aside.txt");
+    fs::remove_file(town.path("hold")).unwrap();
+    town.until("both have landed", |town| town.is_closed("al-one") && town.is_closed("al-two"));
+    town.closed.extend(["al-one", "al-two"].map(str::to_owned));
+}
+
+/// A red branch comes back, also when it is tried again as it is; mended it lands.
+fn red_branch(town: &mut Town) {
+    town.gt(&["config", "set", "rigs.alpha.rework_max", "0"]);
+    branch(town, "al-red", "red");
+    submit(town, "al-red");
+    town.until("it came back", |town| town.mr_state("al-red") == "returned");
+    let red = mr(town, "al-red");
+    town.gt(&["mq", "retry", &red]);
+    town.until("it came back by its known verdict", |town| town.mr_state("al-red") == "returned");
+    change(town, ADA, "-red", "Not red (al-red)");
+    change(town, ADA, "fine.txt", "Fine (al-red)");
+    town.git(ADA, &["push", "--quiet", "origin", "al-red"]);
+    submit(town, "al-red");
+    town.until("it landed", |town| town.is_closed("al-red"));
+    town.closed.push("al-red".to_owned());
+}
+
+/// The target itself is red: nobody is blamed, the queue waits for a person.
+fn red_target(town: &mut Town) {
+    let red = outsider(town, "red");
+    town.outside.push(red);
+    branch(town, "al-three", "three.txt");
+    submit(town, "al-three");
+    town.until("the queue waits for a person", |town| {
+        let status = town.ask("gt", &["mq", "status", "alpha", "--json"]);
+        status["parked"].is_string()
+    });
+    outsider(town, "-red");
+    town.gt(&["mq", "retry", "alpha"]);
+    town.until("it landed", |town| town.is_closed("al-three"));
+    town.closed.push("al-three".to_owned());
+}
