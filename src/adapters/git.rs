@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod head;
 pub mod land;
+pub mod locks;
 pub mod place;
 pub mod push;
 pub mod rescue;

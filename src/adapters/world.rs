@@ -191,6 +191,16 @@ impl RealWorld {
         *self.inner.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
     }
 
+    /// Clears what a daemon that was killed may have left locked. Called once, before any effect.
+    pub fn recover(&self) {
+        for rig in self.settings().rigs.keys() {
+            let swept = self.rig(rig).map(|git| git.sweep_own_locks());
+            if let Ok(Err(error)) = swept {
+                tracing::warn!(%rig, %error, "a lock stays");
+            }
+        }
+    }
+
     /// The repository of a rig.
     ///
     /// # Errors
@@ -222,10 +232,16 @@ impl RealWorld {
         work: impl FnOnce(RigGit) -> Result<T, GitError> + Send + 'static,
     ) -> Result<T, WorldError> {
         let git = self.rig(rig)?;
+        let same = git.clone();
         // The semaphore is never closed.
         let permit = self.inner.jobs.clone().acquire_owned().await.ok();
         let answer = tokio::task::spawn_blocking(move || {
             let answer = work(git);
+            if answer.as_ref().is_err_and(GitError::is_locked)
+                && let Err(error) = same.sweep_stale_locks()
+            {
+                tracing::warn!(%error, "a lock stays");
+            }
             drop(permit);
             answer
         });

@@ -120,6 +120,7 @@ async fn serve(town: Town) -> Result<(), TownError> {
     let base = env::base(&settings.pass_env);
     let told = wiring::world_settings(&settings, &registry, exe.clone(), base)?;
     let world = RealWorld::new(town.clone(), told);
+    world.recover();
     world.sessions().link_commands(&exe).map_err(TownError::io(town.bin()))?;
     let clock = Arc::new(MonotonicClock::default());
     let limits = settings.limits.clone();

@@ -32,7 +32,9 @@ use crate::model::merge::gates_digest;
 use crate::model::mutant;
 use crate::model::mutant::Mutant;
 use crate::model::ops::Op;
+use crate::model::rows::Bead;
 use crate::model::rows::GateRun;
+use crate::model::rows::Landing;
 use crate::model::rows::MergeRequest;
 use crate::model::rows::Queue;
 use crate::model::tx::Scan;
@@ -49,6 +51,8 @@ pub struct Refinery {
     settings: QueueSettings,
     limits: Limits,
     driver: Driver,
+    /// The branches of what landed last were asked to be removed.
+    swept: bool,
 }
 
 /// The queue, who waits, and what is known of the trees in question.
@@ -64,13 +68,18 @@ pub struct View {
     reason: String,
     /// Branches of the merge requests in the cycle.
     branches: Vec<MergeRequest>,
+    /// What landed last, right after a start: a death may have kept their branches.
+    landed: Vec<MergeRequest>,
 }
+
+/// Landings whose branches are looked at again after a start.
+const SWEPT_LANDINGS: usize = 3;
 
 impl Refinery {
     /// The refinery of a rig.
     #[must_use]
     pub fn new(rig: RigName, settings: QueueSettings, limits: Limits) -> Self {
-        Self { rig, settings, limits, driver: Driver::default() }
+        Self { rig, settings, limits, driver: Driver::default(), swept: false }
     }
 
     fn digest(&self) -> Name {
@@ -209,6 +218,23 @@ impl Refinery {
         }
     }
 
+    /// Asks once, after a start, that branches of the last landings go: the wish for that is made
+    /// with the landing's last commit and is forgotten in a crash.
+    fn sweep(&mut self, d: &mut Decision, view: &View) {
+        if std::mem::replace(&mut self.swept, true) {
+            return;
+        }
+        for mr in &view.landed {
+            let Some(landed) = mr.merge_commit.clone() else { continue };
+            d.after.push(After::Do(Effect::RemoveBranch {
+                rig: self.rig.clone(),
+                branch: mr.branch.clone(),
+                head: mr.head.clone(),
+                landed,
+            }));
+        }
+    }
+
     fn finish(&self, landed: bool) -> Op {
         Op::FinishCycle {
             rig: self.rig.clone(),
@@ -283,6 +309,20 @@ fn why(runs: &[GateRun]) -> Option<String> {
     Some(words.join("; "))
 }
 
+/// The merge requests of the last landings.
+fn last_landed(tx: &mut dyn Tx) -> Result<Vec<MergeRequest>, TxError> {
+    let last = Scan { limit: Some(SWEPT_LANDINGS), reverse: true, ..Scan::default() };
+    let mut landed = Vec::new();
+    for landing in tx.rows::<Landing>(&last)? {
+        for id in &landing.mrs.0 {
+            if let Some(bead) = tx.find::<Bead>("by_id", id)? {
+                landed.extend(tx.row::<MergeRequest>(&bead.seq)?);
+            }
+        }
+    }
+    Ok(landed)
+}
+
 /// What the recorded runs of one tree say of it with the present gates. A green run stands; a red
 /// one stands until a person says "try again". The target is called red only by two runs, since
 /// that stops the whole queue.
@@ -333,7 +373,11 @@ impl Machine for Refinery {
             tried: Vec::new(),
             reason: String::new(),
             branches: Vec::new(),
+            landed: Vec::new(),
         };
+        if !self.swept {
+            view.landed = last_landed(tx)?;
+        }
         let cycle = view.queue.as_ref().map(|queue| queue.cycle.clone());
         match cycle {
             None => {}
@@ -354,7 +398,7 @@ impl Machine for Refinery {
             Some(Cycle::Testing { run: Some(_), .. }) => {}
             Some(Cycle::Landing { stack, green, .. }) => {
                 for item in &stack.items[..green] {
-                    if let Some(bead) = tx.find::<crate::model::rows::Bead>("by_id", &item.mr)? {
+                    if let Some(bead) = tx.find::<Bead>("by_id", &item.mr)? {
                         view.branches.extend(tx.row::<MergeRequest>(&bead.seq)?);
                     }
                 }
@@ -384,6 +428,7 @@ impl Machine for Refinery {
             }
             Input::Wake | Input::Told(_) => {}
         }
+        self.sweep(&mut d, view);
         self.pursue(&mut d, view, now);
         d
     }

@@ -302,7 +302,7 @@ impl Drop for Town {
             let said = self.command("gt", "town", &["down"]);
             println!("down: {}{}", said.out, said.err);
         }
-        if std::thread::panicking() {
+        if std::thread::panicking() || std::env::var_os("GT_KEEP").is_some() {
             self.dir.disable_cleanup(true);
             println!("the town is kept: {}", self.root.display());
         }

@@ -62,6 +62,8 @@ impl RigGit {
         if marker.incarnation == place.incarnation {
             return Ok(());
         }
+        // The session before this one has ended, in the middle of whatever it did.
+        self.unlock_worktree(&self.town.polecat_worktree(&self.rig, &place.name))?;
         self.mark(place, &Marker { incarnation: place.incarnation, ..marker })
     }
 

@@ -28,6 +28,7 @@ fn pieces(count: usize) -> Vec<Piece> {
     let mut all = vec![
         piece("Add a greeting", "write src/greeting.txt: good morning", &[]),
         piece("Add a farewell", "write src/farewell.txt: good night", &[0]),
+        // Each is green alone; whichever comes second is sent back and makes do with less.
         piece(
             "Give the kitchen a budget",
             "sleep: 300\nwrite budget/kitchen.txt: 4\nrework: write budget/kitchen.txt: 2",
