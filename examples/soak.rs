@@ -3,6 +3,13 @@
 //! Everything is measured from outside: whole processes, `/proc`, files. What a figure is compared
 //! with runs beside it, on the same machine, in the same run.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a soak runs real processes for a while and prints what it measured"
+)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -210,7 +217,7 @@ fn fill(town: &Town, count: usize) -> Fallible<Vec<BeadId>> {
         let ops = (0..chunk).map(|at| {
             let number = ids.len() + at;
             let mut new = new_bead(format!("bead {number}"));
-            if number % 3 == 0
+            if number.is_multiple_of(3)
                 && let Some(target) = ids.last()
             {
                 new.deps.push((DepType::Blocks, target.clone()));
@@ -335,7 +342,7 @@ fn commits(root: &Path) -> Fallible<u64> {
     let conn = doltlite::Connection::open(root.join(".dolt-data/app/app.db"))?;
     conn.busy_timeout(5_000)?;
     let rows = conn.query("SELECT count(*) FROM dolt_log", &[])?;
-    match rows.first().and_then(|row| row.first()) {
+    match rows.first().and_then(|row| row.get(0)) {
         Some(doltlite::Value::Integer(count)) => Ok(u64::try_from(*count)?),
         other => Err(format!("dolt_log answered {other:?}").into()),
     }

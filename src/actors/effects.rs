@@ -33,6 +33,11 @@ impl Stores {
         self.0.insert(db, store);
     }
 
+    /// Takes a store off; it ends when nobody has it any more.
+    pub fn remove(&self, db: &Db) {
+        self.0.remove(db);
+    }
+
     /// The store of a database.
     #[must_use]
     pub fn get(&self, db: &Db) -> Option<Addr<StoreActor>> {

@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
 use actix::Actor;
+use actix::ActorContext;
 use actix::ActorFutureExt;
 use actix::Addr;
 use actix::AsyncContext;
@@ -27,13 +28,13 @@ use crate::actors::effects;
 use crate::actors::parts::Parts;
 use crate::actors::store::StoreActor;
 use crate::actors::store::Submit;
-use crate::actors::store::SubmitError;
 use crate::actors::supervisor::Ended;
 use crate::machines::Decision;
 use crate::machines::Input;
 use crate::machines::Machine;
 use crate::machines::supervision::End;
 use crate::messages::Address;
+use crate::messages::SubmitError;
 use crate::model::ops::Refused;
 
 /// Inputs that wait while a decision is being committed; more are dropped, the rows remember.
@@ -54,7 +55,10 @@ impl Message for Begin {
 
 /// Stops the host for good.
 #[derive(Clone, Copy, Debug)]
-pub struct Dismiss;
+pub struct Dismiss {
+    /// Another host has taken the address: what is registered under it stays.
+    pub replaced: bool,
+}
 
 impl Message for Dismiss {
     type Result = ();
@@ -231,10 +235,11 @@ where
                 tracing::warn!(who = %machine.address(), %why, "refused");
                 return Stepped::Later(machine, parts.clock.now_ms() + REFUSED_WAIT_MS);
             }
-            Ok(Err(SubmitError::Busy | SubmitError::Failed(_))) => {
-                return Stepped::Later(machine, parts.clock.now_ms() + REFUSED_WAIT_MS);
+            // What this input said is lost with the decision: a new machine asks the world again.
+            Ok(Err(SubmitError::Busy | SubmitError::Unavailable(_) | SubmitError::Unknown))
+            | Err(_) => {
+                return Stepped::Unknown;
             }
-            Ok(Err(SubmitError::Unknown)) | Err(_) => return Stepped::Unknown,
         }
     }
     Stepped::Later(machine, parts.clock.now_ms() + REFUSED_WAIT_MS)
@@ -281,11 +286,11 @@ where
 {
     type Result = ();
 
-    fn handle(&mut self, _: Dismiss, ctx: &mut Context<Self>) {
-        use actix::ActorContext;
-
-        self.wiring.parts.directory.remove(&self.address);
-        self.wiring.parts.timers.set(&self.address, None);
-        ctx.stop();
+    fn handle(&mut self, dismiss: Dismiss, ctx: &mut Context<Self>) {
+        if !dismiss.replaced {
+            self.wiring.parts.directory.remove(&self.address);
+            self.wiring.parts.timers.set(&self.address, None);
+        }
+        ActorContext::stop(ctx);
     }
 }

@@ -19,10 +19,10 @@ use crate::machines::lane::Lane;
 use crate::machines::lane::LaneInput;
 use crate::machines::lane::LaneOutput;
 use crate::machines::lane::Ticket;
+use crate::messages::SubmitError;
 use crate::model::ids::Db;
 use crate::model::ops::Facts;
 use crate::model::ops::Op;
-use crate::model::ops::Refused;
 use crate::store::error::GroupError;
 use crate::store::writer::Answers;
 use crate::store::writer::Submission;
@@ -38,23 +38,6 @@ pub struct Submit {
 
 impl Message for Submit {
     type Result = Result<Facts, SubmitError>;
-}
-
-/// Why ops were not committed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SubmitError {
-    /// A rule says no.
-    #[error(transparent)]
-    Refused(Refused),
-    /// Too many wait.
-    #[error("the store is busy: too many submissions wait")]
-    Busy,
-    /// Nobody knows whether they were committed: read, then decide.
-    #[error("the outcome is not known: look before you try again")]
-    Unknown,
-    /// Nothing was committed.
-    #[error("{0}")]
-    Failed(String),
 }
 
 type Reply = oneshot::Sender<Result<Facts, SubmitError>>;
@@ -110,7 +93,8 @@ impl StoreActor {
             failpoint::round(ops, || port.commit(&db, &submissions, now))
         });
         let done = async move {
-            job.await.unwrap_or_else(|panic| Err(GroupError::Engine(panic.to_string())))
+            // Where the panic struck, before the commit or behind it, nobody knows.
+            job.await.unwrap_or_else(|panic| Err(GroupError::Unknown(panic.to_string())))
         };
         let done = done.into_actor(self).map(move |result, actor, ctx| {
             actor.committed(group, result, ctx);
@@ -141,7 +125,7 @@ impl StoreActor {
             Err(error) => {
                 tracing::error!(db = %self.db, %error, "nothing was committed");
                 for ticket in group {
-                    self.answers.insert(ticket, Err(SubmitError::Failed(error.to_string())));
+                    self.answers.insert(ticket, Err(SubmitError::Unavailable(error.to_string())));
                 }
                 self.step(&LaneInput::Committed, ctx);
             }

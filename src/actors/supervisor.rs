@@ -17,6 +17,7 @@ use actix::Recipient;
 use crate::actors::directory::Wanted;
 use crate::actors::effects::Stores;
 use crate::actors::host::Begin;
+use crate::actors::host::Dismiss;
 use crate::actors::parts::Parts;
 use crate::actors::store::Submit;
 use crate::machines::supervision::Child;
@@ -62,13 +63,15 @@ pub struct Adopt {
     pub standing: Standing,
     /// Starts a machine in its host.
     pub begin: Recipient<Begin>,
+    /// Ends the host.
+    pub dismiss: Recipient<Dismiss>,
 }
 
 impl Message for Adopt {
     type Result = ();
 }
 
-/// Takes a child off; its host is dismissed by whoever says so.
+/// Takes a child off and ends its host.
 #[derive(Clone, Debug)]
 pub struct Disown(pub Address);
 
@@ -87,6 +90,7 @@ impl Message for GetChildren {
 struct Entry {
     standing: Standing,
     begin: Recipient<Begin>,
+    dismiss: Recipient<Dismiss>,
     record: Child,
     starts: u64,
     order: u64,
@@ -146,7 +150,10 @@ impl Supervisor {
     }
 
     fn alarm(&self, who: &Address, raise: Option<String>) {
-        let Some(hq) = self.stores.get(&Db::hq()) else { return };
+        let Some(hq) = self.stores.get(&Db::hq()) else {
+            tracing::error!(%who, ?raise, "no hq database: an alarm cannot be raised or cleared");
+            return;
+        };
         let op = Op::SetAlarm {
             subject: Name(who.to_string()),
             condition: Name::from("crashes again and again"),
@@ -193,11 +200,14 @@ impl Handler<Adopt> for Supervisor {
         let entry = Entry {
             standing: adopt.standing,
             begin: adopt.begin,
+            dismiss: adopt.dismiss,
             record,
             starts: 0,
             order: self.adopted,
         };
-        self.children.insert(adopt.who.clone(), entry);
+        if let Some(old) = self.children.insert(adopt.who.clone(), entry) {
+            old.dismiss.do_send(Dismiss { replaced: true });
+        }
         self.begin(&adopt.who);
     }
 }
@@ -206,7 +216,9 @@ impl Handler<Disown> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, disown: Disown, _: &mut Context<Self>) {
-        self.children.remove(&disown.0);
+        if let Some(old) = self.children.remove(&disown.0) {
+            old.dismiss.do_send(Dismiss { replaced: false });
+        }
     }
 }
 

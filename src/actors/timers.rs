@@ -8,42 +8,54 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 
 use crate::actors::directory::Directory;
 use crate::actors::parts::Clock;
 use crate::messages::Address;
 
 /// Handle to the timer task.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Timers {
-    wishes: mpsc::UnboundedSender<(Address, Option<i64>)>,
+    board: Arc<Board>,
+}
+
+/// Wishes that the task has not seen yet: at most one per address, so it needs no other bound.
+#[derive(Default)]
+struct Board {
+    wishes: Mutex<BTreeMap<Address, Option<i64>>>,
+    news: Notify,
+}
+
+impl Board {
+    fn take(&self) -> BTreeMap<Address, Option<i64>> {
+        std::mem::take(&mut *self.wishes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Timers {
-    /// Starts the task on the present arbiter.
+    /// Starts the task on the present arbiter, with which it ends.
     #[must_use]
     pub fn start(clock: Arc<dyn Clock>, directory: Directory) -> Self {
-        let (wishes, inbox) = mpsc::unbounded_channel();
-        actix_rt::spawn(run(clock, directory, inbox));
-        Self { wishes }
+        let timers = Self::default();
+        actix_rt::spawn(run(clock, directory, timers.board.clone()));
+        timers
     }
 
-    /// Replaces an address's wake-up; `None` cancels it. One wish per decision bounds the channel.
+    /// Replaces an address's wake-up; `None` cancels it.
     pub fn set(&self, address: &Address, at: Option<i64>) {
-        if self.wishes.send((address.clone(), at)).is_err() {
-            tracing::error!(%address, "the timer task is gone");
-        }
+        let mut wishes = self.board.wishes.lock().unwrap_or_else(PoisonError::into_inner);
+        wishes.insert(address.clone(), at);
+        drop(wishes);
+        self.board.news.notify_one();
     }
 }
 
-async fn run(
-    clock: Arc<dyn Clock>,
-    directory: Directory,
-    mut inbox: mpsc::UnboundedReceiver<(Address, Option<i64>)>,
-) {
+async fn run(clock: Arc<dyn Clock>, directory: Directory, board: Arc<Board>) {
     let mut due: BTreeSet<(i64, Address)> = BTreeSet::new();
     let mut wanted: BTreeMap<Address, i64> = BTreeMap::new();
     loop {
@@ -56,14 +68,15 @@ async fn run(
         };
         tokio::select! {
             biased;
-            wish = inbox.recv() => {
-                let Some((address, at)) = wish else { return };
-                if let Some(old) = wanted.remove(&address) {
-                    due.remove(&(old, address.clone()));
-                }
-                if let Some(at) = at {
-                    wanted.insert(address.clone(), at);
-                    due.insert((at, address));
+            () = board.news.notified() => {
+                for (address, at) in board.take() {
+                    if let Some(old) = wanted.remove(&address) {
+                        due.remove(&(old, address.clone()));
+                    }
+                    if let Some(at) = at {
+                        wanted.insert(address.clone(), at);
+                        due.insert((at, address));
+                    }
                 }
             }
             () = sleep => {

@@ -7,14 +7,12 @@ use std::sync::RwLock;
 
 use actix::Actor;
 use actix::Addr;
-use actix::Recipient;
 
 use crate::actors::boot;
 use crate::actors::deacon;
 use crate::actors::dispatcher;
 use crate::actors::dogs;
 use crate::actors::effects::Stores;
-use crate::actors::host::Begin;
 use crate::actors::host::Factory;
 use crate::actors::host::Host;
 use crate::actors::host::Wiring;
@@ -25,6 +23,7 @@ use crate::actors::refinery;
 use crate::actors::relay;
 use crate::actors::store::StoreActor;
 use crate::actors::supervisor::Adopt;
+use crate::actors::supervisor::Disown;
 use crate::actors::supervisor::Ended;
 use crate::actors::supervisor::MadeBy;
 use crate::actors::supervisor::Standing;
@@ -91,8 +90,9 @@ impl Tree {
             stores: self.stores.clone(),
             supervisor: self.supervisor.clone().recipient::<Ended>(),
         };
-        let begin: Recipient<Begin> = Host::launch(wiring, factory).recipient();
-        self.supervisor.do_send(Adopt { who, standing, begin });
+        let host = Host::launch(wiring, factory);
+        let (begin, dismiss) = (host.clone().recipient(), host.recipient());
+        self.supervisor.do_send(Adopt { who, standing, begin, dismiss });
     }
 
     fn open_store(&self, db: &Db) {
@@ -184,6 +184,28 @@ impl Town {
         dbs.extend(names.iter().map(Db::from));
         self.tree.plant_relays(&dbs);
         deacon::plant(&self.tree, names);
+    }
+
+    /// Ends the machines of every rig that is not among these.
+    pub fn keep_rigs(&self, keep: &[RigName]) {
+        let gone: Vec<RigName> = {
+            let mut rigs = self.tree.rigs.write().unwrap_or_else(PoisonError::into_inner);
+            let gone = rigs.keys().filter(|name| !keep.contains(name)).cloned().collect();
+            rigs.retain(|name, _| keep.contains(name));
+            gone
+        };
+        for name in &gone {
+            let db = Db::from(name);
+            for address in self.tree.parts.directory.addresses() {
+                if address.is_of(&db) {
+                    self.tree.supervisor.do_send(Disown(address));
+                }
+            }
+            self.tree.stores.remove(&db);
+        }
+        if !gone.is_empty() {
+            deacon::plant(&self.tree, keep.to_vec());
+        }
     }
 }
 

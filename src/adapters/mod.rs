@@ -16,6 +16,7 @@ pub mod files;
 pub mod gates;
 pub mod git;
 pub mod host;
+pub mod interrupt;
 pub mod layout;
 pub mod rig_setup;
 pub mod scripted;

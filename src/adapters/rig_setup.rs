@@ -176,7 +176,7 @@ impl RigSetup {
         }
     }
 
-    /// Clones beside the final place and renames, so that a clone is whole or not there.
+    /// The clone that all worktrees share; one that is there already must be of the same source.
     fn clone_canonical(&self, source: &str) -> Result<(), SetupError> {
         let canonical = self.town.canonical(&self.rig);
         if canonical.join(".git").exists() {
@@ -189,12 +189,7 @@ impl RigSetup {
         }
         let parent = self.town.rig(&self.rig).join("mayor");
         fs::create_dir_all(&parent).map_err(file("rig directory"))?;
-        let partial = parent.join("rig.partial");
-        files::remove_all(&partial).map_err(file("old partial clone"))?;
-        let git = Git::new(&parent, self.timeout);
-        git.run(&["clone", "--quiet", "--origin", "origin", source, "rig.partial"])?;
-        files::remove_all(&canonical).map_err(file("old canonical clone"))?;
-        fs::rename(&partial, &canonical).map_err(file("place the clone"))?;
+        clone_into(&parent, source, &canonical, self.timeout)?;
         Ok(())
     }
 
@@ -271,11 +266,7 @@ impl RigSetup {
         if !dir.join(".git").exists() {
             let parent = self.town.rig(&self.rig).join("crew");
             fs::create_dir_all(&parent).map_err(file("crew directory"))?;
-            let partial = format!(".{name}.partial");
-            files::remove_all(&parent.join(&partial)).map_err(file("old partial clone"))?;
-            let source = self.absolute_source();
-            Git::new(&parent, self.timeout).run(&["clone", "--quiet", &source, &partial])?;
-            fs::rename(parent.join(&partial), &dir).map_err(file("place the clone"))?;
+            clone_into(&parent, &self.absolute_source(), &dir, self.timeout)?;
         }
         exclude_beads(&dir)?;
         redirect(&dir, "../../mayor/rig/.beads")?;
@@ -363,6 +354,34 @@ impl RigSetup {
         let stashed = git.run(&["for-each-ref", "refs/stash"])?;
         Ok(!rescued.is_empty() || !own.is_empty() || !stashed.is_empty())
     }
+}
+
+/// Clones beside the final place and renames, so that a clone is whole or not there. Each try has
+/// a place of its own: git of a try that was cut short may go on for a while, and must not be met
+/// in its own directory.
+fn clone_into(dir: &Path, source: &str, to: &Path, within: Duration) -> Result<(), SetupError> {
+    let name = to.file_name().unwrap_or_default().to_string_lossy();
+    let stem = format!(".{name}.partial-");
+    for old in names(dir)?.into_iter().filter(|old| old.starts_with(&stem)) {
+        // One that is still being filled cannot be removed yet; the next try sees to it.
+        if let Err(error) = files::remove_all(&dir.join(&old)) {
+            tracing::warn!(dir = %dir.display(), old, %error, "an old partial clone stays");
+        }
+    }
+    let own = format!("{stem}{}-{}", std::process::id(), clock::now_ms());
+    let git = Git::new(dir, within);
+    let cloned = git.run(&["clone", "--quiet", "--origin", "origin", source, &own]);
+    let placed = cloned.map_err(SetupError::from).and_then(|_| {
+        files::remove_all(to).map_err(file("what was at the clone's place"))?;
+        fs::rename(dir.join(&own), to).map_err(file("place the clone"))?;
+        Ok(())
+    });
+    if placed.is_err()
+        && let Err(error) = files::remove_all(&dir.join(&own))
+    {
+        tracing::warn!(dir = %dir.display(), own, %error, "a partial clone stays");
+    }
+    placed
 }
 
 fn names(dir: &Path) -> Result<Vec<String>, SetupError> {

@@ -12,6 +12,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::RwLock;
 use std::time::Duration;
 
 use actix_rt::System;
@@ -29,11 +31,13 @@ use crate::adapters::clock::MonotonicClock;
 use crate::adapters::files;
 use crate::adapters::layout::Town;
 use crate::adapters::sessions::Sessions;
+use crate::adapters::token;
 use crate::adapters::world::RealWorld;
 use crate::cli::boot::books::DaemonBooks;
 use crate::cli::boot::live::DaemonLive;
 use crate::cli::boot::live::Keeper;
 use crate::cli::boot::live::Order;
+use crate::cli::doorman::KeyDoorman;
 use crate::cli::town::error::TownError;
 use crate::cli::town::lock::TownLock;
 use crate::cli::town::wiring;
@@ -51,8 +55,8 @@ use crate::model::ids::Db;
 use crate::store::ledger::Ledger;
 use crate::store::port::HeldLedger;
 
-/// Milliseconds that the daemon waits for a database's writer lock before it names the holder.
-const WRITER_WAIT_MS: u64 = 10_000;
+/// Orders that may wait for the arbiter; more are told that the daemon is busy.
+const ORDERS_MAX: usize = 64;
 /// Threads that may block at once: lanes, reads, git.
 const BLOCKING_MAX: usize = 64;
 /// Seconds after which an idle blocking thread ends.
@@ -107,7 +111,7 @@ async fn serve(town: Town) -> Result<(), TownError> {
     registry.check_routes(&town)?;
     let file = TownFile::read(&town)?;
     let ledger = Arc::new(Ledger::open(town.root(), wiring::ledger_settings(&settings)));
-    let held = Arc::new(HeldLedger::new(ledger, WRITER_WAIT_MS));
+    let held = Arc::new(HeldLedger::new(ledger, settings.store.writer_wait_ms));
     held.hold(&Db::hq())?;
     for name in registry.rigs.keys() {
         held.hold(&Db::from(name))?;
@@ -122,7 +126,7 @@ async fn serve(town: Town) -> Result<(), TownError> {
     let limits = settings.limits.clone();
     let parts = Parts::new(clock.clone(), held.clone(), Arc::new(world.clone()), limits);
     let running = Running::start(parts.clone(), rigs(&settings, &registry), Intensity::default())?;
-    let (orders, mut inbox) = mpsc::unbounded_channel();
+    let (orders, mut inbox) = mpsc::channel(ORDERS_MAX);
     let keeper = Keeper {
         town: town.clone(),
         held,
@@ -131,11 +135,10 @@ async fn serve(town: Town) -> Result<(), TownError> {
         parts: parts.clone(),
         orders,
         runtime: tokio::runtime::Handle::current(),
+        databases: Arc::new(RwLock::new(registry.databases())),
     };
     let (door, listener) = open_door(&town, &keeper, &file, clock)?;
-    let server = http::serve(listener, door).map_err(TownError::io(town.socket_path()))?;
-    let handle = server.handle();
-    let server = actix_rt::spawn(server);
+    let served = http::serve(listener, door).map_err(TownError::io(town.socket_path()))?;
     write_pid(&town)?;
     tracing::info!(root = %town.root().display(), rigs = registry.rigs.len(), "the town is up");
     let sessions = wait(&mut inbox, &keeper, &running).await?;
@@ -144,8 +147,7 @@ async fn serve(town: Town) -> Result<(), TownError> {
     if sessions {
         end_sessions(&world, settings.limits.stop_grace_ms).await;
     }
-    handle.stop(true).await;
-    server.abort();
+    served.close().await;
     Ok(())
 }
 
@@ -163,7 +165,9 @@ fn open_door(
 ) -> Result<(Door, UnixListener), TownError> {
     let live = Arc::new(DaemonLive::new(keeper.clone()));
     let books = Arc::new(DaemonBooks::new(keeper.clone()));
-    let doorman = Arc::new(live::KeyDoorman::new(town)?);
+    let key = town.key();
+    let key = token::town_key(&key).map_err(TownError::io(&key))?;
+    let doorman = Arc::new(KeyDoorman::new(key));
     let desk = Desk::new(books, Some(live), doorman, Some(file.id.clone()));
     let path = town.prepare_socket().map_err(TownError::io(town.socket_path()))?;
     // The lock is ours, so a socket that is there is a dead daemon's.
@@ -206,7 +210,7 @@ fn forward(
 
 /// Serves orders that need the arbiter until the stop; answers whether sessions are to be ended.
 async fn wait(
-    inbox: &mut mpsc::UnboundedReceiver<Order>,
+    inbox: &mut mpsc::Receiver<Order>,
     keeper: &Keeper,
     running: &Running,
 ) -> Result<bool, TownError> {
@@ -240,8 +244,11 @@ fn reload(keeper: &Keeper, running: &Running) -> Result<usize, TownError> {
     let exe = env::exe().map_err(TownError::io("gt"))?;
     let base = env::base(&settings.pass_env);
     keeper.world.configure(wiring::world_settings(&settings, &registry, exe, base)?);
+    *keeper.databases.write().unwrap_or_else(PoisonError::into_inner) = registry.databases();
     let rigs = rigs(&settings, &registry);
     let count = rigs.len();
+    let names: Vec<_> = rigs.iter().map(|rig| rig.name.clone()).collect();
+    running.keep_rigs(&names);
     for rig in rigs {
         running.add_rig(rig);
     }

@@ -7,10 +7,10 @@ use serde::de::DeserializeOwned;
 
 use crate::adapters::clock;
 use crate::adapters::layout::Town;
-use crate::cli::books::KeyDoorman;
 use crate::cli::books::LedgerBooks;
 use crate::cli::context::Context;
 use crate::cli::context::Place;
+use crate::cli::doorman::KeyDoorman;
 use crate::cli::town::lock::TownLock;
 use crate::cli::town::wiring;
 use crate::config;
@@ -135,5 +135,7 @@ fn desk(context: &Context) -> Result<Desk, DoorError> {
         }
     };
     let books = LedgerBooks::new(ledger, context.databases());
-    Ok(Desk::new(Arc::new(books), None, Arc::new(KeyDoorman::new(key)), town))
+    let doorman = KeyDoorman::at(&key)
+        .map_err(|error| DoorError::new("io", format!("{}: {error}", key.display())))?;
+    Ok(Desk::new(Arc::new(books), None, Arc::new(doorman), town))
 }

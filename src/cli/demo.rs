@@ -136,6 +136,7 @@ impl DemoArgs {
 fn run(args: &DemoArgs, out: &mut Screen) -> Result<bool, DemoError> {
     let started = clock::instant();
     let stage = Stage::build(args, out)?;
+    stage.end_when_asked(args.keep.is_some())?;
     let result = play(args, &stage, out, started);
     let down = stage.gt(&["down"]);
     out.close();
@@ -171,8 +172,10 @@ fn run(args: &DemoArgs, out: &mut Screen) -> Result<bool, DemoError> {
     let good = good(&summary);
     if kept {
         out.note(&format!("kept: cd {} && gt mq proof", stage.town.display()));
-    } else {
+    } else if good || args.red_gate {
         stage.remove()?;
+    } else {
+        out.line(&format!("the town's files are kept in {}", stage.dir.display()));
     }
     // Last, so that the summary is the last line.
     show(args, &summary, good, out)?;

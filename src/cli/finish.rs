@@ -15,15 +15,13 @@ use crate::model::ids::Sha;
 
 /// Records the tip of the worktree in the current directory as the work on the hook.
 ///
-/// `no_change` says why there is nothing to merge; then only the tip is read.
+/// `no_change` says why there is nothing to merge; then nothing may be there to merge.
 ///
 /// # Errors
 /// Something is not committed, the branch is another, there is no commit, or the town refuses.
 pub fn done(context: &Context, hook: &HookView, no_change: Option<&str>) -> Result<Sha, DoorError> {
     let head = head::current_head(&context.cwd).map_err(failed)?;
-    if no_change.is_none() {
-        check_finished(context, hook)?;
-    }
+    check_finished(context, hook, no_change.is_some())?;
     let no_change = no_change.map(str::to_owned);
     call::send(context, Request::Done { head: head.clone(), no_change })?;
     Ok(head)
@@ -33,8 +31,8 @@ fn failed(error: GitError) -> DoorError {
     DoorError::new("git", error.to_string()).hint("run this in the worktree of your work")
 }
 
-/// Whether all is committed on the right branch and there is something to merge.
-fn check_finished(context: &Context, hook: &HookView) -> Result<(), DoorError> {
+/// Whether all is committed on the right branch, and whether there is something to merge, as said.
+fn check_finished(context: &Context, hook: &HookView, no_change: bool) -> Result<(), DoorError> {
     let dirty = head::uncommitted(&context.cwd).map_err(failed)?;
     if !dirty.is_empty() {
         let text = format!("the worktree has uncommitted changes:\n{}", dirty.join("\n"));
@@ -55,7 +53,14 @@ fn check_finished(context: &Context, hook: &HookView) -> Result<(), DoorError> {
     };
     let rig_git = wiring::rig_git(town, &config::load(town)?, registry, rig)?;
     let target = rig_git.target_ref(&rig_git.target);
-    if head::commits_since(&context.cwd, &target).map_err(failed)? == 0 {
+    let count = head::commits_since(&context.cwd, &target).map_err(failed)?;
+    if no_change && count > 0 {
+        let text = format!("there are {count} commits on top of '{}'", rig_git.target);
+        return Err(DoorError::new("not_now", text).hint(
+            "hand them in with 'gt done', or remove them: 'git reset --hard' to the target",
+        ));
+    }
+    if !no_change && count == 0 {
         let text = format!("there is no commit on top of '{}'", rig_git.target);
         return Err(DoorError::new("not_now", text)
             .hint("commit your work; if nothing has to change: gt done --no-change 'REASON'"));

@@ -10,6 +10,7 @@ pub mod boot;
 pub mod call;
 pub mod context;
 pub mod demo;
+pub mod doorman;
 pub mod error;
 pub mod finish;
 pub mod gt;

@@ -11,6 +11,7 @@ use crate::adapters::files;
 use crate::adapters::layout::Town;
 use crate::config::ConfigError;
 use crate::config::town;
+use crate::model::ids::Db;
 use crate::model::ids::RigName;
 
 /// The prefix of the town's own beads.
@@ -176,6 +177,13 @@ impl Registry {
             };
             ConfigError::Refused(format!("no rig '{name}'; {known}"))
         })
+    }
+
+    /// Every database with the prefix of its ids, without dash; the town's own first.
+    #[must_use]
+    pub fn databases(&self) -> Vec<(Db, String)> {
+        let rigs = self.rigs.iter().map(|(name, rig)| (Db::from(name), rig.beads.prefix.clone()));
+        std::iter::once((Db::hq(), HQ_PREFIX.to_owned())).chain(rigs).collect()
     }
 
     /// A prefix for a new rig: the first letters of its name's parts, or more of the name.

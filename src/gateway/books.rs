@@ -5,14 +5,15 @@
 
 use std::collections::BTreeMap;
 
+use crate::messages::SubmitError;
 use crate::messages::door::Control;
 use crate::messages::door::DoorError;
 use crate::model::ids::BeadId;
 use crate::model::ids::Db;
+use crate::model::ids::RigName;
 use crate::model::ids::SessionId;
 use crate::model::ops::Facts;
 use crate::model::ops::Op;
-use crate::model::ops::Refused;
 use crate::model::query::BeadFilter;
 use crate::model::query::Counts;
 use crate::model::query::Linked;
@@ -22,23 +23,6 @@ use crate::model::rows::Bead;
 use crate::model::tx::Tx;
 use crate::model::tx::TxError;
 use crate::model::value::Name;
-
-/// Why ops were not committed.
-#[derive(Debug, thiserror::Error)]
-pub enum SubmitError {
-    /// By rule; nothing was written.
-    #[error(transparent)]
-    Refused(#[from] Refused),
-    /// Too much waits already; nothing was written.
-    #[error("the ledger has too much to do; nothing was written")]
-    Busy,
-    /// The commit was under way when it failed: it may stand or not.
-    #[error("whether it was written is not known")]
-    Unknown,
-    /// The ledger cannot be used; the text names the remedy. Nothing was written.
-    #[error("{0}")]
-    Unavailable(String),
-}
 
 /// Why a question was not answered.
 #[derive(Debug, thiserror::Error)]
@@ -104,8 +88,8 @@ pub trait Books: Send + Sync {
 
 /// The running town; only a daemon has one.
 pub trait Live: Send + Sync {
-    /// An agent's session did something: it is not hung.
-    fn progressed(&self, agent: &BeadId, incarnation: i64);
+    /// A session of a rig's agent did something: it is not hung.
+    fn progressed(&self, rig: &RigName, agent: &BeadId, incarnation: i64);
 
     /// Does what only a running town can; answers what was done.
     ///

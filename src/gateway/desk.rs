@@ -19,9 +19,9 @@ use crate::gateway::books::Books;
 use crate::gateway::books::BooksError;
 use crate::gateway::books::Doorman;
 use crate::gateway::books::Live;
-use crate::gateway::books::SubmitError;
 use crate::gateway::desk::caller::Buckets;
 use crate::gateway::desk::caller::Caller;
+use crate::messages::SubmitError;
 use crate::messages::door::Answer;
 use crate::messages::door::Call;
 use crate::messages::door::Control;
@@ -74,8 +74,10 @@ impl Desk {
             return result(&self.hello());
         }
         let caller = self.identify(call, now_ms)?;
-        if let (Some(live), Some(known)) = (&self.live, caller.session()) {
-            live.progressed(&known.agent, known.incarnation);
+        if let (Some(live), Some(known)) = (&self.live, caller.session())
+            && let Some(rig) = known.db.rig()
+        {
+            live.progressed(&rig, &known.agent, known.incarnation);
         }
         match &call.request {
             Request::Hello => result(&self.hello()),

@@ -64,6 +64,8 @@ pub struct View {
     known: Vec<(usize, RunId, Verdict)>,
     /// Runs of any verdict: prefix length to how many.
     tried: Vec<(usize, usize)>,
+    /// What the last run that said no, or could not say, gave as its reason.
+    reason: String,
     /// Branches of the merge requests in the cycle.
     branches: Vec<MergeRequest>,
     /// What landed last, right after a start: a death may have kept their branches.
@@ -167,7 +169,14 @@ impl Refinery {
     ) {
         let rig = self.rig.clone();
         if stuck >= self.settings.stuck_max {
-            let reason = format!("the gates could not run {stuck} times; see 'gt mq status {rig}'");
+            let why = if self.settings.gates.is_empty() {
+                format!("none is configured: gt config set rigs.{rig}.gates.test.cmd 'COMMAND'")
+            } else {
+                view.reason.clone()
+            };
+            let reason = format!(
+                "the gates could not run {stuck} times: {why}. Mend it, then 'gt mq retry {rig}'"
+            );
             d.ops.push(Op::AbandonCycle { rig: rig.clone(), reason: reason.clone() });
             d.ops.push(Op::ParkQueue { rig, reason: Some(reason) });
             return;
@@ -200,7 +209,9 @@ impl Refinery {
             Step::Return => d.ops.push(self.finish(false)),
             Step::TargetRed => {
                 let target = &self.settings.target;
-                let reason = format!("{target} itself is red: mend it, then 'gt mq retry {rig}'");
+                let why = &view.reason;
+                let reason =
+                    format!("{target} itself is red: {why}. Mend it, then 'gt mq retry {rig}'");
                 d.ops.push(Op::AbandonCycle { rig: rig.clone(), reason: reason.clone() });
                 d.ops.push(Op::ParkQueue { rig, reason: Some(reason) });
             }
@@ -290,6 +301,14 @@ fn waiting(tx: &mut dyn Tx, max: usize) -> Result<Vec<MergeRequest>, TxError> {
     Ok(all)
 }
 
+/// What the newest of these runs that did not pass gives as its reason.
+fn why(runs: &[GateRun]) -> Option<String> {
+    let run = runs.iter().rev().find(|run| run.verdict.is_some_and(|v| v != Verdict::Passed))?;
+    let bad = run.results.0.iter().filter(|gate| gate.verdict != Verdict::Passed);
+    let words: Vec<String> = bad.map(|gate| format!("{}: {}", gate.name, gate.reason)).collect();
+    Some(words.join("; "))
+}
+
 /// The merge requests of the last landings.
 fn last_landed(tx: &mut dyn Tx) -> Result<Vec<MergeRequest>, TxError> {
     let last = Scan { limit: Some(SWEPT_LANDINGS), reverse: true, ..Scan::default() };
@@ -352,6 +371,7 @@ impl Machine for Refinery {
             waiting: Vec::new(),
             known: Vec::new(),
             tried: Vec::new(),
+            reason: String::new(),
             branches: Vec::new(),
             landed: Vec::new(),
         };
@@ -371,6 +391,7 @@ impl Machine for Refinery {
                     let tree = stack.tree(len).to_value();
                     let runs = tx.with::<GateRun>(Some("by_tree"), vec![tree])?;
                     view.tried.push((len, runs.len()));
+                    view.reason = why(&runs).unwrap_or(view.reason);
                     view.known.extend(conclusion(len, runs, &digest, after));
                 }
             }

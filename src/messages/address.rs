@@ -33,6 +33,22 @@ pub enum Address {
     Relay(Db, Db),
 }
 
+impl Address {
+    /// Whether this machine works on that rig's database.
+    #[must_use]
+    pub fn is_of(&self, db: &Db) -> bool {
+        match self {
+            Self::Mayor | Self::Deacon | Self::Boot => false,
+            Self::Dog(name) => name.strip_prefix("reaper-") == Some(db.as_str()),
+            Self::Dispatcher(rig) | Self::Witness(rig) | Self::Refinery(rig) => {
+                Db::from(rig) == *db
+            }
+            Self::Polecat(rig, _) => Db::from(rig) == *db,
+            Self::Relay(src, dst) => src == db || dst == db,
+        }
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -11,6 +11,7 @@ pub mod door;
 mod mayor;
 mod polecat;
 mod refinery;
+mod store;
 pub mod views;
 mod witness;
 
@@ -23,6 +24,7 @@ pub use mayor::MayorMessage;
 pub use polecat::PolecatMessage;
 pub use refinery::QueueSettings;
 pub use refinery::RefineryMessage;
+pub use store::SubmitError;
 pub use witness::WitnessMessage;
 
 use serde::Deserialize;

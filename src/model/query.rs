@@ -79,6 +79,9 @@ pub struct BeadFilter {
     pub include_closed: bool,
     /// Only work that could start now: open, free, unblocked, not deferred.
     pub ready: bool,
+    /// Only what another bead keeps from being started.
+    #[serde(default)]
+    pub blocked: bool,
     /// The time that deferral is compared with, in milliseconds since the epoch.
     pub now_ms: i64,
     /// Most rows; `None` is all.
@@ -108,6 +111,7 @@ impl BeadFilter {
             ids: Vec::new(),
             include_closed: false,
             ready: false,
+            blocked: false,
             now_ms: 0,
             limit: Some(LIST_LIMIT),
             sort: Sort::Priority,
@@ -153,6 +157,7 @@ impl BeadFilter {
             })
             && (self.ids.is_empty() || self.ids.contains(&bead.id))
             && (!self.ready || could_start(bead, self.now_ms))
+            && (!self.blocked || bead.blocked)
     }
 
     /// The order of two beads.

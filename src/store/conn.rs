@@ -120,6 +120,9 @@ pub struct Dialect {
     pub text: &'static str,
     /// What follows a table whose key is not one integer.
     pub keyed: &'static str,
+    /// Whether indexes are part of the table's definition, because there is no
+    /// `CREATE INDEX IF NOT EXISTS`.
+    pub inline_indexes: bool,
     /// Makes the list of ignored tables, where the engine does not have it by itself.
     pub ignore_table: Option<&'static str>,
     /// Asks for the names of the columns of a table, in order; one parameter.
@@ -137,6 +140,7 @@ pub static DOLTLITE: Dialect = Dialect {
     key: "TEXT",
     text: "TEXT",
     keyed: " WITHOUT ROWID",
+    inline_indexes: false,
     ignore_table: Some(
         "CREATE TABLE IF NOT EXISTS dolt_ignore(\
          pattern TEXT NOT NULL PRIMARY KEY, ignored TINYINT NOT NULL)",

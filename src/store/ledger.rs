@@ -43,7 +43,7 @@ pub struct Settings {
     /// Milliseconds that a connection waits for another one's commit.
     pub busy_ms: i32,
     /// Milliseconds that a migration waits for the writer lock.
-    pub migrate_wait_ms: u64,
+    pub writer_wait_ms: u64,
     /// 0 to 255: tells this clone's keys from another's.
     pub writer_id: i64,
 }
@@ -55,7 +55,7 @@ impl Default for Settings {
             readers: 4,
             reader_wait_ms: 10_000,
             busy_ms: 5_000,
-            migrate_wait_ms: 10_000,
+            writer_wait_ms: 10_000,
             writer_id: 0,
         }
     }
@@ -155,7 +155,7 @@ impl Ledger {
         let path = self.path(db);
         let dir = self.data.join(db.as_str());
         fs::create_dir_all(&dir).map_err(StoreError::io(&dir))?;
-        let _lock = self.lock(db, "making the database", self.settings.migrate_wait_ms)?;
+        let _lock = self.lock(db, "making the database", self.settings.writer_wait_ms)?;
         if path.exists() {
             return Err(StoreError::Exists { db: db.clone(), path });
         }
@@ -181,6 +181,12 @@ impl Ledger {
         let lock = self.lock(db, what, wait_ms)?;
         let database = self.usable(db, Some(&lock))?;
         Writer::open(database, lock)
+    }
+
+    /// How long whoever writes once waits for another writer, in milliseconds.
+    #[must_use]
+    pub fn writer_wait_ms(&self) -> u64 {
+        self.settings.writer_wait_ms
     }
 
     /// Runs `body` in a snapshot of a database. Changes are errors.
@@ -249,7 +255,7 @@ impl Ledger {
             drop(conn);
             let _lock = match held {
                 Some(_) => None,
-                None => Some(self.lock(db, "migrating", self.settings.migrate_wait_ms)?),
+                None => Some(self.lock(db, "migrating", self.settings.writer_wait_ms)?),
             };
             conn = migrate(db, &path, &opener)?;
         }

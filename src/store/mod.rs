@@ -13,5 +13,6 @@ mod pool;
 pub mod port;
 pub mod query;
 pub mod schema;
+pub mod server;
 pub mod sql_tx;
 pub mod writer;

@@ -73,6 +73,12 @@ impl Port for HeldLedger {
     fn commit(&self, db: &Db, group: &[Submission], now_ms: i64) -> Result<Answers, GroupError> {
         let writer = self.writer(db).map_err(|error| GroupError::Engine(error.to_string()))?;
         let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if writer.is_unsettled() {
+            // An earlier try to settle failed, or a panic left the question open. Nothing of this
+            // group was tried, so its callers may try again.
+            let settled = writer.settle().map_err(|error| GroupError::Engine(error.to_string()))?;
+            tracing::warn!(%db, ?settled, "an earlier group is settled");
+        }
         match writer.commit_group(group, now_ms) {
             Err(GroupError::Unknown(why)) => {
                 // Settle at once, so that the next group can run; the callers read again.

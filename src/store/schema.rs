@@ -10,6 +10,7 @@ use std::path::Path;
 
 use crate::model::rows::Meta;
 use crate::model::rows::TABLES;
+use crate::model::table::Index;
 use crate::model::table::Life;
 use crate::model::table::Row;
 use crate::model::table::Table;
@@ -163,20 +164,26 @@ pub fn definition(dialect: &Dialect, table: &Table) -> Vec<String> {
         })
         .collect();
     parts.push(format!("PRIMARY KEY ({})", list(table.key)));
+    let index_name = |index: &Index| quoted(&format!("{}_{}", table.name, index.name));
+    if dialect.inline_indexes {
+        parts.extend(table.indexes.iter().map(|index| {
+            let unique = if index.unique { "UNIQUE " } else { "" };
+            format!("{unique}KEY {} ({})", index_name(index), list(index.columns))
+        }));
+    }
     let one_integer =
         table.key.len() == 1 && table.columns[table.position(table.key[0])].kind == Kind::Int;
     let tail = if one_integer { "" } else { dialect.keyed };
     let name = quoted(table.name);
     let mut statements =
         vec![format!("CREATE TABLE IF NOT EXISTS {name} ({}){tail}", parts.join(", "))];
-    statements.extend(table.indexes.iter().map(|index| {
-        let unique = if index.unique { "UNIQUE " } else { "" };
-        let index_name = quoted(&format!("{}_{}", table.name, index.name));
-        format!(
-            "CREATE {unique}INDEX IF NOT EXISTS {index_name} ON {name} ({})",
-            list(index.columns)
-        )
-    }));
+    if !dialect.inline_indexes {
+        statements.extend(table.indexes.iter().map(|index| {
+            let unique = if index.unique { "UNIQUE " } else { "" };
+            let (index_name, columns) = (index_name(index), list(index.columns));
+            format!("CREATE {unique}INDEX IF NOT EXISTS {index_name} ON {name} ({columns})")
+        }));
+    }
     statements
 }
 

@@ -61,6 +61,17 @@ pub enum Settled {
     Absent,
 }
 
+/// What became of a submission by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Single {
+    /// It stands, with these facts.
+    Done(Facts),
+    /// A rule says no; nothing stands.
+    Refused(Refused),
+    /// It stands, but its facts were lost with the connection: read.
+    Stands,
+}
+
 /// The writer of one database. It holds the writer lock while it lives.
 pub struct Writer {
     database: Arc<Database>,
@@ -111,13 +122,49 @@ impl Writer {
             Some(conn) => conn,
             None => self.database.connect()?,
         };
+        // A panic in here leaves the question open.
+        self.unknown = true;
+        let answers = self.run(conn.as_mut(), group, now_ms);
+        self.unknown = matches!(answers, Err(ConnError::Unknown(_)));
         // On an error the connection is dropped, and with it whatever it had open.
-        let answers = self.run(conn.as_mut(), group, now_ms).inspect_err(|error| {
-            self.unknown = matches!(error, ConnError::Unknown(_));
+        let answers = answers.inspect_err(|error| {
             tracing::warn!(db = %self.database.db, %error, "a group failed");
         })?;
         self.conn = Some(conn);
         Ok(answers)
+    }
+
+    /// Commits one submission by itself and settles an unknown outcome at once; what does not
+    /// stand then is tried once more.
+    ///
+    /// # Errors
+    /// As [`Writer::commit_group`]; [`GroupError::Unknown`] only when it cannot be settled, or
+    /// the second try ends so too.
+    pub fn commit_one(&mut self, one: &Submission, now_ms: i64) -> Result<Single, GroupError> {
+        let group = std::slice::from_ref(one);
+        let answers = match self.commit_group(group, now_ms) {
+            Err(GroupError::Unknown(why)) => match self.settle() {
+                Ok(Settled::Stands) => return Ok(Single::Stands),
+                Ok(Settled::Absent) => self.commit_group(group, now_ms)?,
+                Err(error) => {
+                    return Err(GroupError::Unknown(format!(
+                        "{why}; it cannot be settled: {error}"
+                    )));
+                }
+            },
+            other => other?,
+        };
+        Ok(match answers.into_iter().next() {
+            Some(Ok(facts)) => Single::Done(facts),
+            Some(Err(refused)) => Single::Refused(refused),
+            None => Single::Done(Facts::new()),
+        })
+    }
+
+    /// Whether the outcome of an earlier group is still to be settled.
+    #[must_use]
+    pub fn is_unsettled(&self) -> bool {
+        self.unknown
     }
 
     fn run(

@@ -1,6 +1,7 @@
 //! A machine that does what a test says, and the actors round it.
 
 use std::sync::Arc;
+use std::sync::Mutex;
 
 use actix::Actor;
 use actix::Addr;
@@ -91,6 +92,8 @@ pub struct Bench {
     pub parts: Parts,
     pub port: Arc<MemoryPort>,
     pub log: Log,
+    /// Machines in the order in which they were made.
+    made: Arc<Mutex<Vec<Address>>>,
     supervisor: Addr<Supervisor>,
     stores: Stores,
 }
@@ -103,7 +106,8 @@ impl Bench {
         let stores = Stores::default();
         stores.put(Db::hq(), StoreActor::new(Db::hq(), parts.clone()).start());
         let supervisor = Supervisor::new(parts.clone(), stores.clone(), intensity).start();
-        Self { parts, port, log: Arc::new(watch::Sender::default()), supervisor, stores }
+        let (log, made) = (Arc::new(watch::Sender::default()), Arc::default());
+        Self { parts, port, log, made, supervisor, stores }
     }
 
     /// A machine of any kind under the supervisor.
@@ -119,8 +123,9 @@ impl Bench {
             stores: self.stores.clone(),
             supervisor: self.supervisor.clone().recipient::<Ended>(),
         };
-        let begin = Host::launch(wiring, Arc::new(factory)).recipient::<Begin>();
-        self.supervisor.do_send(Adopt { who, standing, begin });
+        let host = Host::launch(wiring, Arc::new(factory));
+        let (begin, dismiss) = (host.clone().recipient::<Begin>(), host.recipient());
+        self.supervisor.do_send(Adopt { who, standing, begin, dismiss });
     }
 
     /// A probe, alone in its fate unless its group says otherwise.
@@ -130,13 +135,18 @@ impl Bench {
         (strategy, restart): (Strategy, Restart),
         act: impl Fn(&str) + Send + Sync + 'static,
     ) {
-        let (log, act) = (self.log.clone(), Arc::new(act) as Act);
+        let (log, made, act) = (self.log.clone(), self.made.clone(), Arc::new(act) as Act);
         let standing = Standing { group: "probes", strategy, restart };
-        self.plant(standing, move || Probe {
-            who: who.clone(),
-            log: log.clone(),
-            act: act.clone(),
+        self.plant(standing, move || {
+            made.lock().unwrap().push(who.clone());
+            Probe { who: who.clone(), log: log.clone(), act: act.clone() }
         });
+    }
+
+    /// The machines that were made last, in order.
+    pub fn made(&self, count: usize) -> Vec<Address> {
+        let made = self.made.lock().unwrap();
+        made[made.len() - count..].to_vec()
     }
 
     pub fn tell(&self, who: &Address, word: &str) {

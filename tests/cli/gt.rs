@@ -312,6 +312,9 @@ fn mail_and_nudges_arrive() {
         (&hook["bead"], &hook["nudges"]),
         (&Value::Null, &serde_json::json!(["overseer: look up"]))
     );
+    desk.gt("town", &["nudge", "overseer", "tea is ready"]).ok();
+    assert!(desk.gt("town", &["hook"]).ok().contains("tea is ready"));
+    assert!(!desk.gt("town", &["hook"]).ok().contains("tea is ready"), "shown once");
 }
 
 #[test]

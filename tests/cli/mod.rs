@@ -3,4 +3,5 @@
 mod bd;
 pub mod desk;
 mod gt;
+mod mr_ready;
 mod running;

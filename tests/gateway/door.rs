@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
+use gastown::adapters::clock::Stopwatch;
 use gastown::gateway::client;
 use gastown::gateway::client::ClientError;
 use gastown::gateway::http;
@@ -27,6 +27,7 @@ use gastown::model::query::BeadFilter;
 use serde_json::Value;
 use serde_json::json;
 use tokio::sync::broadcast;
+use tokio::sync::oneshot;
 
 use crate::gateway::town::T0;
 use crate::gateway::town::Town;
@@ -39,30 +40,32 @@ const WITHIN: Duration = Duration::from_secs(20);
 struct Open {
     dir: tempfile::TempDir,
     events: broadcast::Sender<Value>,
-    handle: ServerHandle,
+    close: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Open {
     fn new() -> Self {
+        Self::with_clock(Arc::new(|| T0))
+    }
+
+    fn with_clock(clock: Arc<dyn Fn() -> i64 + Send + Sync>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(dir.path().join("gt.sock")).unwrap();
         let (events, _) = broadcast::channel(64);
-        let door = Door {
-            desk: Arc::new(Town::new().desk),
-            clock: Arc::new(|| T0),
-            events: events.clone(),
-        };
+        let door = Door { desk: Arc::new(Town::new().desk), clock, events: events.clone() };
         let (tell, told) = mpsc::channel();
+        let (close, closed) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             actix_rt::System::new().block_on(async move {
-                let server = http::serve(listener, door).unwrap();
-                tell.send(server.handle()).unwrap();
-                server.await.unwrap();
+                let served = http::serve(listener, door).unwrap();
+                tell.send(()).unwrap();
+                drop(closed.await);
+                served.close().await;
             });
         });
-        let handle = told.recv_timeout(WITHIN).unwrap();
-        Self { dir, events, handle, thread: Some(thread) }
+        told.recv_timeout(WITHIN).unwrap();
+        Self { dir, events, close: Some(close), thread: Some(thread) }
     }
 
     fn socket(&self) -> PathBuf {
@@ -82,8 +85,7 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        // The command is sent at once; the future only waits for it.
-        drop(self.handle.stop(false));
+        drop(self.close.take());
         if let Some(thread) = self.thread.take() {
             thread.join().unwrap();
         }
@@ -160,6 +162,30 @@ fn events_are_watched_as_they_happen() {
     }
     let seen: Vec<String> = events.by_ref().take(3).map(Result::unwrap).collect();
     assert_eq!(seen, [r#"{"n":0}"#, r#"{"n":1}"#, r#"{"n":2}"#]);
+}
+
+#[test]
+fn a_closing_door_gives_the_answers_that_were_asked_for_and_waits_for_nothing_else() {
+    let (arrived, arrival) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let mut open = Open::with_clock(Arc::new(move || {
+        arrived.send(()).unwrap();
+        // Once the other end is dropped everybody passes.
+        let _ = released.lock().unwrap().recv();
+        T0
+    }));
+    let mut events = client::events(&open.socket()).unwrap();
+    let socket = open.socket();
+    let caller = std::thread::spawn(move || send(&socket, Request::Hello));
+    arrival.recv_timeout(WITHIN).unwrap();
+    drop(open.close.take());
+    assert!(events.next().is_none(), "a stream ends at once");
+    drop(release);
+    assert!(caller.join().unwrap().is_ok(), "the answer in flight goes out");
+    let watch = Stopwatch::start();
+    drop(open);
+    assert!(watch.seconds() < 0.9, "no look once a second: {} s", watch.seconds());
 }
 
 #[test]

@@ -9,8 +9,8 @@ use gastown::gateway::books::Books;
 use gastown::gateway::books::BooksError;
 use gastown::gateway::books::Doorman;
 use gastown::gateway::books::Live;
-use gastown::gateway::books::SubmitError;
 use gastown::gateway::desk::Desk;
+use gastown::messages::SubmitError;
 use gastown::messages::door::Answer;
 use gastown::messages::door::Call;
 use gastown::messages::door::Control;
@@ -21,6 +21,7 @@ use gastown::messages::door::Request;
 use gastown::model::ids::BeadId;
 use gastown::model::ids::Db;
 use gastown::model::ids::Identity;
+use gastown::model::ids::RigName;
 use gastown::model::ids::SessionId;
 use gastown::model::ops;
 use gastown::model::ops::Ctx;
@@ -124,7 +125,8 @@ pub struct Running {
 }
 
 impl Live for Running {
-    fn progressed(&self, agent: &BeadId, incarnation: i64) {
+    fn progressed(&self, rig: &RigName, agent: &BeadId, incarnation: i64) {
+        assert_eq!(rig.as_str(), "shop");
         self.progress.lock().unwrap().push((agent.clone(), incarnation));
     }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 
 use gastown::model::ids::Db;
+use gastown::model::ops::Op;
+use gastown::model::ops::Refused;
 use gastown::model::value::Value;
 use gastown::store::conn::CommitInfo;
 use gastown::store::conn::Conn;
@@ -14,7 +16,10 @@ use gastown::store::conn::Intent;
 use gastown::store::error::GroupError;
 use gastown::store::ledger::Ledger;
 use gastown::store::ledger::Settings;
+use gastown::store::port::HeldLedger;
+use gastown::store::port::Port;
 use gastown::store::writer::Settled;
+use gastown::store::writer::Single;
 use gastown::store::writer::Writer;
 
 use super::support::T0;
@@ -33,6 +38,8 @@ enum Fault {
     Busy,
     /// The disk fills at the second change.
     FullAtChange,
+    /// A defect of the program strikes at the first change.
+    Panic,
 }
 
 type Plan = Arc<Mutex<VecDeque<Fault>>>;
@@ -67,6 +74,9 @@ impl Conn for Faulty {
         if self.changes == 2 && self.strikes(Fault::FullAtChange) {
             return Err(ConnError::Full("no space".to_owned()));
         }
+        // Outside of the guard, which would be poisoned.
+        let defect = self.strikes(Fault::Panic);
+        assert!(!defect, "a defect");
         self.inner.execute(sql, params)
     }
     fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Vec<Value>>, ConnError> {
@@ -138,6 +148,67 @@ fn an_unknown_outcome_is_settled_by_looking() {
         assert_eq!(again[0].is_ok(), settled == Settled::Absent, "{again:?}");
         assert!(bead(&ledger, &db, "sh-a").is_some());
     }
+}
+
+#[test]
+fn a_submission_by_itself_is_settled_and_stands_once() {
+    for (fault, done) in [(Fault::LostBefore, true), (Fault::LostAfter, false), (Fault::Busy, true)]
+    {
+        let (_dir, ledger, db, mut writer, plan) = faulty();
+        plan.lock().unwrap().push_back(fault);
+        let answer = writer.commit_one(&one("overseer", create("sh-a")), T0);
+        match answer {
+            Ok(Single::Done(facts)) => assert!(done && !facts.is_empty(), "{fault:?}"),
+            Ok(Single::Stands) => assert!(!done, "{fault:?}"),
+            Err(GroupError::Busy(_)) => assert_eq!(fault, Fault::Busy),
+            other => panic!("{fault:?}: {other:?}"),
+        }
+        assert_eq!(bead(&ledger, &db, "sh-a").is_some(), fault != Fault::Busy);
+        let again = writer.commit_one(&one("overseer", create("sh-a")), T0).unwrap();
+        assert_eq!(matches!(again, Single::Refused(_)), fault != Fault::Busy, "{again:?}");
+    }
+}
+
+#[test]
+fn a_held_ledger_opens_a_lost_database_again_at_the_next_group() {
+    for fault in [Fault::LostBefore, Fault::LostAfter, Fault::Busy, Fault::FullAtChange] {
+        let (_dir, ledger, db, writer, plan) = faulty();
+        drop(writer);
+        let held = HeldLedger::new(Arc::new(ledger), 0);
+        held.hold(&db).unwrap();
+        plan.lock().unwrap().push_back(fault);
+        let group = [one("overseer", create("sh-a")), one("mayor", create("sh-b"))];
+        let error = held.commit(&db, &group, T0).unwrap_err();
+        let unknown = matches!(error, GroupError::Unknown(_));
+        assert_eq!(unknown, matches!(fault, Fault::LostBefore | Fault::LostAfter), "{error}");
+        let next = held.commit(&db, &[one("mayor", create("sh-c"))], T0).unwrap();
+        assert!(next[0].is_ok(), "{fault:?}: {next:?}");
+        let stands = bead(held.ledger(), &db, "sh-a").is_some();
+        assert_eq!(stands, fault == Fault::LostAfter, "{fault:?}");
+    }
+}
+
+#[test]
+fn a_panic_within_a_group_costs_that_group_and_no_other() {
+    let (_dir, ledger, db, writer, plan) = faulty();
+    drop(writer);
+    let held = HeldLedger::new(Arc::new(ledger), 0);
+    held.hold(&db).unwrap();
+    plan.lock().unwrap().push_back(Fault::Panic);
+    let group = [one("overseer", create("sh-a"))];
+    let panicked = std::panic::AssertUnwindSafe(|| held.commit(&db, &group, T0));
+    assert!(std::panic::catch_unwind(panicked).is_err());
+    let next = held.commit(&db, &group, T0).unwrap();
+    assert!(next[0].is_ok(), "{next:?}");
+    assert!(bead(held.ledger(), &db, "sh-a").is_some());
+}
+
+#[test]
+fn names_of_the_store_are_not_for_ops() {
+    let (_dir, _ledger, _db, mut writer, _plan) = faulty();
+    let op = Op::SetMeta { name: "store.schema".into(), value: "9".to_owned() };
+    let answer = writer.commit_one(&one("overseer", op), T0).unwrap();
+    assert!(matches!(answer, Single::Refused(Refused::Invalid(_))), "{answer:?}");
 }
 
 #[test]

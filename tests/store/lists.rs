@@ -114,6 +114,7 @@ fn filter() -> impl Strategy<Value = BeadFilter> {
         sparse(0.4),
         select(Sort::ALL.to_vec()),
         any::<bool>(),
+        sparse(0.2),
     );
     (lists, numbers, rest).prop_map(|(lists, numbers, rest)| BeadFilter {
         statuses: lists.0,
@@ -133,6 +134,7 @@ fn filter() -> impl Strategy<Value = BeadFilter> {
         ready: rest.5,
         sort: rest.6,
         reverse: rest.7,
+        blocked: rest.8,
         now_ms: NOW,
     })
 }

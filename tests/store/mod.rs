@@ -5,5 +5,6 @@ mod faults;
 mod groups;
 mod lists;
 mod samples;
+mod server;
 mod support;
 mod town;

@@ -28,7 +28,7 @@ const TUNING: Tuning = Tuning { cache_mb: 4, busy_ms: 1000 };
 
 /// A second look at the same town, as another process would have it.
 fn again(dir: &tempfile::TempDir) -> Ledger {
-    Ledger::open(dir.path(), Settings { migrate_wait_ms: 0, ..Settings::default() })
+    Ledger::open(dir.path(), Settings { writer_wait_ms: 0, ..Settings::default() })
 }
 
 fn refusal(ledger: &Ledger, db: &Db) -> StoreError {

@@ -253,7 +253,8 @@ pub(super) struct Blocked {
 
 impl Blocked {
     pub(super) fn run(self, run: &Run) -> Result<u8, DoorError> {
-        let filter = BeadFilter { types: work_types(), limit: None, ..BeadFilter::list() };
+        let filter =
+            BeadFilter { types: work_types(), blocked: true, limit: None, ..BeadFilter::list() };
         let filter = self.which.narrow(run, filter)?;
         let mut views = ask(run, self.which.databases(run)?, filter)?;
         views.retain(|view| !view.blocked_by.is_empty());

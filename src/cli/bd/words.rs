@@ -197,7 +197,15 @@ mod tests {
         .iter()
         .map(|text| format!("{text} = {}", at(text).unwrap()))
         .collect();
-        insta::assert_snapshot!(shown.join("\n"), @"");
+        insta::assert_snapshot!(shown.join("\n"), @"
+        +6h = 2026-01-30T16:00:00Z
+        +1d = 2026-01-31T10:00:00Z
+        +2w = 2026-02-13T10:00:00Z
+        tomorrow = 2026-01-31T00:00:00Z
+        2026-03-01 = 2026-03-01T00:00:00Z
+        2026-03-01T09:30 = 2026-03-01T09:30:00Z
+        2026-03-01T09:30:00+02:00 = 2026-03-01T07:30:00Z
+        ");
         assert!(at("soon").unwrap_err().starts_with("'soon' is no time"));
     }
 }

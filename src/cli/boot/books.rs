@@ -1,15 +1,14 @@
 //! The daemon's books: writes through the lanes, reads from the pool.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 
 use crate::actors::store::Submit;
-use crate::actors::store::SubmitError as LaneError;
 use crate::cli::boot::live::Keeper;
-use crate::config::registry::Registry;
 use crate::gateway::books::Body;
 use crate::gateway::books::Books;
 use crate::gateway::books::BooksError;
-use crate::gateway::books::SubmitError;
+use crate::messages::SubmitError;
 use crate::model::ids::BeadId;
 use crate::model::ids::Db;
 use crate::model::ops::Facts;
@@ -51,15 +50,7 @@ fn unavailable(error: StoreError) -> BooksError {
 
 impl Books for DaemonBooks {
     fn databases(&self) -> Vec<(Db, String)> {
-        let mut all = vec![(Db::hq(), "hq".to_owned())];
-        match Registry::read(&self.keeper.town) {
-            Ok(registry) => {
-                let rigs = registry.rigs.iter();
-                all.extend(rigs.map(|(name, entry)| (Db::from(name), entry.beads.prefix.clone())));
-            }
-            Err(error) => tracing::error!(%error, "the registry cannot be read"),
-        }
-        all
+        self.keeper.databases.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn submit(&self, db: &Db, actor: &str, ops: Vec<Op>) -> Result<Facts, SubmitError> {
@@ -68,14 +59,7 @@ impl Books for DaemonBooks {
             return Err(SubmitError::Unavailable(why));
         };
         let answer = store.send(Submit { actor: actor.to_owned(), ops });
-        match self.keeper.runtime.block_on(answer) {
-            Ok(Ok(facts)) => Ok(facts),
-            Ok(Err(LaneError::Refused(why))) => Err(SubmitError::Refused(why)),
-            Ok(Err(LaneError::Busy)) => Err(SubmitError::Busy),
-            Ok(Err(LaneError::Unknown)) => Err(SubmitError::Unknown),
-            Ok(Err(LaneError::Failed(why))) => Err(SubmitError::Unavailable(why)),
-            Err(_) => Err(SubmitError::Unknown),
-        }
+        self.keeper.runtime.block_on(answer).unwrap_or(Err(SubmitError::Unknown))
     }
 
     fn read(&self, db: &Db, body: Body<'_>) -> Result<(), BooksError> {

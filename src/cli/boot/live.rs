@@ -1,12 +1,17 @@
 //! What only a running town can do: stop, reload, add and remove rigs, crews and workers.
 
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::RwLock;
 use std::time::Duration;
 
 use serde_json::Value;
 use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
 use crate::actors::effects::Stores;
@@ -14,7 +19,6 @@ use crate::actors::parts::Parts;
 use crate::actors::store::Submit;
 use crate::adapters::failpoint;
 use crate::adapters::layout::Town;
-use crate::adapters::token;
 use crate::adapters::world::RealWorld;
 use crate::cli::town::crew;
 use crate::cli::town::error::TownError;
@@ -22,11 +26,11 @@ use crate::cli::town::rig;
 use crate::cli::town::rig::NewRig;
 use crate::cli::town::vault::Vault;
 use crate::config::registry::Registry;
-use crate::gateway::books::Doorman;
 use crate::gateway::books::Live;
 use crate::machines::Input;
 use crate::messages::Address;
 use crate::messages::Message;
+use crate::messages::SubmitError;
 use crate::messages::WitnessMessage;
 use crate::messages::door::Control;
 use crate::messages::door::DoorError;
@@ -35,7 +39,6 @@ use crate::model::ids::BeadId;
 use crate::model::ids::Db;
 use crate::model::ids::Identity;
 use crate::model::ids::RigName;
-use crate::model::ids::SessionId;
 use crate::model::ops::Fact;
 use crate::model::ops::Facts;
 use crate::model::ops::Op;
@@ -72,8 +75,10 @@ pub(super) struct Keeper {
     pub(super) stores: Stores,
     pub(super) world: RealWorld,
     pub(super) parts: Parts,
-    pub(super) orders: mpsc::UnboundedSender<Order>,
+    pub(super) orders: mpsc::Sender<Order>,
     pub(super) runtime: Handle,
+    /// Every database with the prefix of its ids, as of the last look at the registry.
+    pub(super) databases: Arc<RwLock<Vec<(Db, String)>>>,
 }
 
 /// A new rig's database has no lane yet; what has one is written through it.
@@ -90,12 +95,7 @@ impl Vault for Keeper {
         let actor = actor.to_owned();
         if let Some(store) = self.stores.get(db) {
             let answer = self.runtime.block_on(store.send(Submit { actor, ops }));
-            return match answer {
-                Ok(Ok(facts)) => Ok(facts),
-                Ok(Err(crate::actors::store::SubmitError::Refused(why))) => Err(why.into()),
-                Ok(Err(error)) => Err(TownError::Lane(error.to_string())),
-                Err(error) => Err(TownError::Lane(error.to_string())),
-            };
+            return Ok(answer.unwrap_or(Err(SubmitError::Unknown))?);
         }
         let group = [Submission { actor, ops }];
         let commit = || self.held.commit(db, &group, self.parts.clock.now_ms());
@@ -114,43 +114,30 @@ impl Vault for Keeper {
     }
 }
 
-/// Knows secrets by the town's key.
-pub(super) struct KeyDoorman {
-    key: [u8; 32],
-}
-
-impl KeyDoorman {
-    pub(super) fn new(town: &Town) -> Result<Self, TownError> {
-        let path = town.key();
-        Ok(Self { key: token::town_key(&path).map_err(TownError::io(&path))? })
-    }
-}
-
-impl Doorman for KeyDoorman {
-    fn session_of(&self, given: &str) -> Option<SessionId> {
-        let (session, _) = given.rsplit_once('.')?;
-        let session = SessionId::from(session);
-        let genuine = token::session_token(&self.key, &session);
-        // Hashes are compared, so that the time taken tells nothing of the secret.
-        (token::token_hash(&genuine) == token::token_hash(given)).then_some(session)
-    }
-}
-
 /// The running town behind the door.
 pub(super) struct DaemonLive {
     keeper: Keeper,
     started_ms: i64,
+    /// One change of rigs and crews at a time: each reads the registry, works long, and writes it
+    /// back. A repeated order waits for the first and finds its work done.
+    changing: Mutex<()>,
 }
 
 impl DaemonLive {
     pub(super) fn new(keeper: Keeper) -> Self {
         let started_ms = keeper.parts.clock.now_ms();
-        Self { keeper, started_ms }
+        Self { keeper, started_ms, changing: Mutex::default() }
+    }
+
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn order(&self, order: Order) -> Result<(), DoorError> {
-        let sent = self.keeper.orders.send(order);
-        sent.map_err(|_| DoorError::new("unavailable", "the daemon is stopping"))
+        self.keeper.orders.try_send(order).map_err(|error| match error {
+            TrySendError::Full(_) => DoorError::new("busy", "too many orders wait; try again"),
+            TrySendError::Closed(_) => DoorError::new("unavailable", "the daemon is stopping"),
+        })
     }
 
     fn reload(&self) -> Result<usize, DoorError> {
@@ -221,15 +208,10 @@ fn view(value: &impl serde::Serialize) -> Result<Value, DoorError> {
 }
 
 impl Live for DaemonLive {
-    fn progressed(&self, agent: &BeadId, incarnation: i64) {
-        // The rig is in the id's database; every witness knows its own workers by id.
+    fn progressed(&self, rig: &RigName, agent: &BeadId, incarnation: i64) {
         let told = WitnessMessage::Progressed { agent: agent.clone(), incarnation };
-        for address in self.keeper.parts.directory.addresses() {
-            if let Address::Witness(_) = address {
-                let input = Input::Told(Message::Witness(told.clone()));
-                self.keeper.parts.directory.tell(&address, input);
-            }
-        }
+        let input = Input::Told(Message::Witness(told));
+        self.keeper.parts.directory.tell(&Address::Witness(rig.clone()), input);
     }
 
     fn control(&self, control: Control) -> Result<Value, DoorError> {
@@ -242,21 +224,25 @@ impl Live for DaemonLive {
             }
             Control::Reload => Ok(json!({ "rigs": self.reload()? })),
             Control::AddRig { name, url, prefix } => {
+                let _one = self.changing();
                 let new = NewRig { name, url, prefix, target: None };
                 let added = rig::add(town, vault, &new).map_err(failed)?;
                 self.reload()?;
                 view(&added)
             }
             Control::RemoveRig { name } => {
+                let _one = self.changing();
                 let removed = rig::remove(town, vault, &name).map_err(failed)?;
                 self.reload()?;
                 view(&removed)
             }
             Control::AddCrew { rig, name } => {
+                let _one = self.changing();
                 crew::add(town, vault, &rig, &name).map_err(failed)?;
                 Ok(json!({ "added": format!("{rig}/crew/{name}") }))
             }
             Control::RemoveCrew { rig, name } => {
+                let _one = self.changing();
                 crew::remove(town, vault, &rig, &name).map_err(failed)?;
                 Ok(json!({ "removed": format!("{rig}/crew/{name}") }))
             }

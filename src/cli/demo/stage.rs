@@ -5,12 +5,14 @@ use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 
+use crate::adapters::interrupt;
 use crate::adapters::layout::Town;
 use crate::adapters::tool::Ended;
 use crate::adapters::tool::Tool;
 use crate::cli::demo::DemoArgs;
 use crate::cli::demo::DemoError;
 use crate::cli::demo::screen::Screen;
+use crate::cli::render;
 use crate::cli::town::wiring;
 use crate::config::env;
 use crate::config::env::Env;
@@ -19,6 +21,8 @@ use crate::config::env::Env;
 pub(super) const RIG: &str = "demo";
 /// The prefix of its ids.
 pub(super) const PREFIX: &str = "dm";
+/// Exit code of a program that was interrupted, as shells have it.
+const INTERRUPTED: i32 = 130;
 /// Starts in a row that may fail.
 const REVIVALS_MAX: usize = 50;
 /// What every change is checked by: budgets must stay within ten, sources must end their lines.
@@ -201,6 +205,26 @@ impl Stage {
         // The remote's own record of every move of main, for the auditor.
         self.git(&["config", "core.logAllRefUpdates", "true"])?;
         fs::remove_dir_all(&work).map_err(DemoError::io(&work))
+    }
+
+    /// When this process is asked to end, the town goes down first and its files go with it.
+    pub(super) fn end_when_asked(&self, keep: bool) -> Result<(), DemoError> {
+        let (tool, exe, dir) = (self.tool.clone(), self.exe.clone(), self.dir.clone());
+        let then = move || {
+            let down = tool.run(&exe, &["down"]);
+            if let Err(error) = &down {
+                render::complain(&format!("gt: the demo's town may still run: {error}"));
+            }
+            match (down, keep) {
+                (Ok(_), false) => match fs::remove_dir_all(&dir) {
+                    Ok(()) => render::complain("gt: the demo was stopped; its town is gone"),
+                    Err(error) => render::complain(&format!("gt: {}: {error}", dir.display())),
+                },
+                _ => render::complain(&format!("gt: stopped; its files are in {}", dir.display())),
+            }
+            std::process::exit(INTERRUPTED);
+        };
+        interrupt::on_request(then).map_err(DemoError::io("signals"))
     }
 
     /// Removes everything that the demo made.

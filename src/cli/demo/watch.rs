@@ -208,7 +208,9 @@ impl<'a> Watch<'a> {
             out.note(&text);
         }
         out.progress(&format!("{} of {} closed", self.closed, self.beads.len()));
-        kind == "alarm" && fact["raised"] == true && word("subject").ends_with("/refinery")
+        let subject = word("subject");
+        let stuck = subject.ends_with("/refinery") || self.beads.iter().any(|id| id == subject);
+        kind == "alarm" && fact["raised"] == true && stuck
     }
 }
 

@@ -122,6 +122,9 @@ impl Config {
                 if entry.origin.starts_with("environment") {
                     render::line(&format!("note: {} is above it and still wins", entry.origin))?;
                 }
+                if waits_for_restart(&here, &key) {
+                    render::line(&format!("{key} takes effect at the next 'gt up'"))?;
+                }
                 changed(&here)
             }
             Self::Unset { key } => {
@@ -201,6 +204,12 @@ fn may_change(here: &Here) -> Result<(), DoorError> {
 }
 
 /// A running town reads its settings again.
+/// Whether the daemon runs and reads this key only at its start.
+fn waits_for_restart(here: &Here, key: &str) -> bool {
+    let at_start = ["limits.", "store.", "git_jobs"].iter().any(|word| key.starts_with(word));
+    at_start && here.is_up()
+}
+
 fn changed(here: &Here) -> Result<u8, DoorError> {
     if here.is_up() {
         here.control::<Value>(Control::Reload)?;

@@ -17,9 +17,12 @@ use crate::messages::views::HookView;
 use crate::messages::views::IssueView;
 use crate::messages::views::MailView;
 use crate::messages::views::MrView;
+use crate::model::ids::Db;
 use crate::model::ids::Identity;
 use crate::model::ids::Role;
 use crate::model::merge::Returned;
+use crate::model::ops::Op;
+use crate::model::value::Name;
 
 /// What is on a hook.
 ///
@@ -37,7 +40,12 @@ pub struct Hook {
 impl Hook {
     pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
         let here = Here::find(at)?;
+        let own = self.actor.is_none();
         let hook: HookView = here.ask(Query::Hook { actor: self.actor })?;
+        if own && !hook.nudges.is_empty() {
+            // Seen is taken: a hint is shown to its receiver once.
+            here.write(&Db::hq(), vec![Op::TakeNudges { by: Name(hook.actor.clone()) }])?;
+        }
         if self.json {
             return render::json(&hook);
         }

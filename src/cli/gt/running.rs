@@ -123,7 +123,8 @@ pub struct Down {
 
 impl Down {
     pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
-        let here = Here::find(at)?;
+        // A town with broken settings must be stoppable.
+        let here = Here::for_settings(at)?;
         let Some(hello) = here.hello()? else {
             if let Some(holder) = TownLock::holder(&here.town)? {
                 return Err(DoorError::new("unavailable", "the daemon does not answer").hint(

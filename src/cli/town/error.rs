@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::adapters::rig_setup::SetupError;
 use crate::config::ConfigError;
+use crate::messages::SubmitError;
 use crate::model::ids::RigName;
 use crate::model::ops::Refused;
 use crate::store::error::GroupError;
@@ -70,8 +71,8 @@ pub enum TownError {
     #[error(transparent)]
     Group(#[from] GroupError),
     /// The running town's lane.
-    #[error("{0}")]
-    Lane(String),
+    #[error(transparent)]
+    Lane(#[from] SubmitError),
     /// A rule of the ledger.
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -105,8 +106,12 @@ impl TownError {
             Self::Config(_) => "config",
             Self::Setup(_) => "rig_setup",
             Self::Store(error) => error.code(),
-            Self::Group(_) | Self::Lane(_) => "store",
-            Self::Refused(refused) => refused.code(),
+            Self::Lane(SubmitError::Refused(refused)) | Self::Refused(refused) => refused.code(),
+            Self::Group(GroupError::Unknown(_)) | Self::Lane(SubmitError::Unknown) => {
+                "unknown_outcome"
+            }
+            Self::Lane(SubmitError::Busy) => "busy",
+            Self::Group(_) | Self::Lane(SubmitError::Unavailable(_)) => "unavailable",
             Self::Io { .. } => "io",
         }
     }

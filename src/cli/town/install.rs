@@ -25,6 +25,7 @@ use crate::config::town::DaemonFile;
 use crate::config::town::Metadata;
 use crate::config::town::TownFile;
 use crate::config::town::seats;
+use crate::messages::views::rfc3339;
 use crate::model::ids::Db;
 use crate::model::ids::Identity;
 use crate::model::ids::Role;
@@ -200,10 +201,4 @@ fn identity(town: &Town, name: Option<&str>) -> Result<TownFile, TownError> {
     };
     file.write(town)?;
     Ok(file)
-}
-
-/// Milliseconds since the epoch as RFC 3339 text, in UTC.
-#[must_use]
-pub fn rfc3339(ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |at| at.to_string())
 }

@@ -8,15 +8,9 @@ use crate::model::ops::Facts;
 use crate::model::ops::Op;
 use crate::model::tx::Tx;
 use crate::model::tx::TxError;
-use crate::store::error::GroupError;
 use crate::store::ledger::Ledger;
-use crate::store::writer::Settled;
+use crate::store::writer::Single;
 use crate::store::writer::Submission;
-
-/// Milliseconds that a command waits for another writer.
-const WRITER_WAIT_MS: u64 = 10_000;
-/// Times that a group of unknown outcome is settled and tried again.
-const TRIES: usize = 2;
 
 /// Where ops are committed and rows are read. Calls block.
 pub trait Vault {
@@ -32,7 +26,8 @@ pub trait Vault {
     /// As [`Ledger::create_db`].
     fn create(&self, db: &Db) -> Result<(), TownError>;
 
-    /// Commits ops together, in one database.
+    /// Commits ops together, in one database. Facts may be missing where the outcome had to be
+    /// looked up.
     ///
     /// # Errors
     /// A rule refuses one of them, or the ledger fails; nothing stands then.
@@ -62,27 +57,14 @@ impl Vault for Ledger {
     }
 
     fn write(&self, db: &Db, actor: &str, ops: Vec<Op>) -> Result<Facts, TownError> {
-        let mut writer = self.writer(db, actor, WRITER_WAIT_MS)?;
-        let group = [Submission { actor: actor.to_owned(), ops }];
-        let mut unknown = None;
-        for _ in 0..TRIES {
-            let commit = || writer.commit_group(&group, clock::now_ms());
-            match failpoint::round(group[0].ops.iter(), commit) {
-                Ok(answers) => {
-                    let answer = answers.into_iter().next().unwrap_or_else(|| Ok(Facts::new()));
-                    return Ok(answer?);
-                }
-                Err(GroupError::Unknown(why)) => {
-                    // These ops are idempotent; what stands is not done again.
-                    if writer.settle()? == Settled::Stands {
-                        return Ok(Facts::new());
-                    }
-                    unknown = Some(GroupError::Unknown(why));
-                }
-                Err(error) => return Err(error.into()),
-            }
+        let mut writer = self.writer(db, actor, self.writer_wait_ms())?;
+        let one = Submission { actor: actor.to_owned(), ops };
+        let commit = || writer.commit_one(&one, clock::now_ms());
+        match failpoint::round(one.ops.iter(), commit)? {
+            Single::Done(facts) => Ok(facts),
+            Single::Refused(why) => Err(why.into()),
+            Single::Stands => Ok(Facts::new()),
         }
-        Err(unknown.unwrap_or_else(|| GroupError::Unknown("no try was made".to_owned())).into())
     }
 
     fn read<T>(

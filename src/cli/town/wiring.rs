@@ -74,7 +74,7 @@ pub fn ledger_settings(settings: &Settings) -> ledger::Settings {
         readers: store.readers,
         reader_wait_ms: store.reader_wait_ms,
         busy_ms: store.busy_ms,
-        migrate_wait_ms: store.writer_wait_ms,
+        writer_wait_ms: store.writer_wait_ms,
         writer_id: store.writer_id,
     }
 }

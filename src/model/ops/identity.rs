@@ -16,11 +16,15 @@ use crate::model::ids::Identity;
 use crate::model::ids::Role;
 use crate::model::rows::Agent;
 use crate::model::rows::Bead;
+use crate::model::rows::Counter;
 use crate::model::rows::Meta;
 use crate::model::rows::Queue;
 use crate::model::tx::Tx;
 use crate::model::tx::TxExt;
 use crate::model::value::Name;
+
+/// Texts whose names begin so are the engine's own: its schema and its shape.
+const STORE_OWN: &str = "store.";
 
 pub(super) fn set_meta(
     tx: &mut dyn Tx,
@@ -28,6 +32,10 @@ pub(super) fn set_meta(
     name: &Name,
     value: &str,
 ) -> Result<Facts, Refused> {
+    if name.as_str().starts_with(STORE_OWN) {
+        let why = format!("'{name}' is the store's own: choose a name without '{STORE_OWN}'");
+        return Err(Refused::Invalid(why));
+    }
     let row = Meta { name: name.clone(), value: value.to_owned() };
     match tx.row::<Meta>(name)? {
         Some(old) if old == row => return Ok(vec![Fact::Unchanged]),
@@ -85,7 +93,7 @@ pub(super) fn register_agent(
         persistence: role.persistence(),
         rig: who.rig().cloned(),
         name: Name(short),
-        incarnation: 0,
+        incarnation: earlier_incarnations(tx, &id)?,
         state: AgentState::Idle,
         hook_bead: None,
         updated_at: ctx.now,
@@ -101,6 +109,16 @@ pub(super) fn register_agent(
     Ok(vec![Fact::Created { id }, support::agent_fact(&agent)])
 }
 
+/// Counts go on where an earlier agent of this name stopped: no incarnation is ever used twice.
+fn earlier_incarnations(tx: &mut dyn Tx, id: &BeadId) -> Result<i64, Refused> {
+    let counter = tx.row::<Counter>(&incarnations_of(id))?;
+    Ok(counter.map_or(0, |counter| counter.value))
+}
+
+fn incarnations_of(id: &BeadId) -> Name {
+    Name(format!("incarnations:{id}"))
+}
+
 pub(super) fn remove_agent(
     tx: &mut dyn Tx,
     ctx: &mut Ctx<'_>,
@@ -110,6 +128,11 @@ pub(super) fn remove_agent(
     if agent.state != AgentState::Idle {
         let why = format!("it is {}: 'gt release' its bead first", agent.state.word());
         return Err(Refused::NotNow { id: id.to_string(), why });
+    }
+    let counter = Counter { name: incarnations_of(id), value: agent.incarnation };
+    match tx.row::<Counter>(&counter.name)? {
+        Some(_) => tx.set(&counter)?,
+        None => tx.add(&counter)?,
     }
     tx.remove(&agent)?;
     let bead = support::bead(tx, id)?;

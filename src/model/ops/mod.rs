@@ -70,12 +70,8 @@ pub fn apply(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, op: &Op) -> Result<Facts, Refus
         Op::SessionEnded { agent, incarnation, session, exit, then } => {
             sessions::ended(tx, ctx, (agent, *incarnation), session, exit, then)
         }
-        Op::Submit { agent, incarnation: n, submission } => {
-            work::submit(tx, ctx, agent, *n, submission)
-        }
-        Op::Withdraw { agent, incarnation: n, then } => {
-            sessions::withdraw(tx, ctx, agent, *n, then)
-        }
+        Op::Submit { agent, incarnation: n, submission: s } => work::submit(tx, ctx, agent, *n, s),
+        Op::Withdraw { agent: a, incarnation: n, then } => sessions::withdraw(tx, ctx, a, *n, then),
         Op::Enqueue { agent, incarnation: n, target } => work::enqueue(tx, ctx, agent, *n, target),
         Op::Cleared { agent, incarnation: n, rescued } => {
             sessions::cleared(tx, ctx, agent, *n, rescued.as_deref())

@@ -430,7 +430,7 @@ pub(super) fn park(
     let mut facts = vec![store(tx, row, cycle)?];
     let parcel = Parcel::Alarm {
         subject: format!("{rig}/refinery"),
-        condition: "gates could not run".to_owned(),
+        condition: "the queue waits for a person".to_owned(),
         raise: reason.map(str::to_owned),
     };
     support::post(tx, ctx, &Db::hq(), parcel, &mut facts)?;
