@@ -196,6 +196,9 @@ impl RigSetup {
     fn find_target(&self, git: &RigGit, source: &str) -> Result<String, SetupError> {
         let all = git.cli().run(&["for-each-ref", "--count=1", "refs/remotes/origin"])?;
         if all.is_empty() {
+            // A clone without a single ref holds nothing; it must not stand in the next try's way.
+            let canonical = self.town.canonical(&self.rig);
+            fs::remove_dir_all(&canonical).map_err(file("empty clone"))?;
             return Err(SetupError::Empty(source.to_owned()));
         }
         let target = match &self.target {

@@ -42,6 +42,8 @@ use crate::cli::town::error::TownError;
 use crate::cli::town::lock::TownLock;
 use crate::cli::town::wiring;
 use crate::config;
+use crate::config::ConfigError;
+use crate::config::DoltMode;
 use crate::config::Settings;
 use crate::config::env;
 use crate::config::env::Env;
@@ -107,6 +109,14 @@ pub(super) fn rigs(settings: &Settings, registry: &Registry) -> Vec<Rig> {
 
 async fn serve(town: Town) -> Result<(), TownError> {
     let settings = config::load(&town)?;
+    if settings.store.dolt_mode == DoltMode::Server {
+        // No engine may stand in for another silently (D3).
+        return Err(TownError::Config(ConfigError::Key {
+            file: "settings/config.json".to_owned(),
+            key: "store.dolt_mode".to_owned(),
+            why: "this version serves \"embedded\" only; set it back".to_owned(),
+        }));
+    }
     let registry = Registry::read(&town)?;
     registry.check_routes(&town)?;
     let file = TownFile::read(&town)?;

@@ -58,7 +58,8 @@ pub fn report(program: &str, error: &DoorError, as_json: bool) -> ExitCode {
 
 impl From<ConfigError> for DoorError {
     fn from(error: ConfigError) -> Self {
-        Self::new("config", error.to_string())
+        let code = if matches!(error, ConfigError::NotFound(_)) { "not_found" } else { "config" };
+        Self::new(code, error.to_string())
     }
 }
 

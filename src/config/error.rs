@@ -36,6 +36,9 @@ pub enum ConfigError {
     /// A change that would leave something without what it needs.
     #[error("{0}")]
     Refused(String),
+    /// A name that is not in the registry; the text says which are.
+    #[error("{0}")]
+    NotFound(String),
     /// The file system.
     #[error("{path}: {source}; check that it exists and may be read and written")]
     Io {

@@ -175,7 +175,7 @@ impl Registry {
                 [] => "there is none yet: 'gt rig add NAME REPOSITORY'".to_owned(),
                 known => format!("there is {}", known.join(", ")),
             };
-            ConfigError::Refused(format!("no rig '{name}'; {known}"))
+            ConfigError::NotFound(format!("no rig '{name}'; {known}"))
         })
     }
 

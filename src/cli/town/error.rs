@@ -103,6 +103,7 @@ impl TownError {
             Self::BadName(_) => "bad_rig_name",
             Self::OtherRig { .. } => "exists",
             Self::InUse { .. } => "in_use",
+            Self::Config(ConfigError::NotFound(_)) => "not_found",
             Self::Config(_) => "config",
             Self::Setup(_) => "rig_setup",
             Self::Store(error) => error.code(),

@@ -39,6 +39,9 @@ fn check_title(title: &str) -> Result<(), Refused> {
             "a title needs 1 to {TITLE_MAX} characters, this one has {length}"
         )));
     }
+    if title.chars().any(char::is_control) {
+        return Err(Refused::Invalid("a title is one line without control characters".to_owned()));
+    }
     Ok(())
 }
 
