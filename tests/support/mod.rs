@@ -3,5 +3,4 @@
 pub mod clock;
 pub mod fake_world;
 pub mod memory_port;
-#[cfg(feature = "failpoints")]
 pub mod processes;
