@@ -32,6 +32,7 @@ use proptest::prop_assert;
 use proptest::prop_assert_eq;
 
 use super::bench::Bench;
+use super::bench::Step;
 use super::bench::bead;
 use super::bench::branch;
 use super::bench::rig;
@@ -214,6 +215,16 @@ fn check(heads: &[&str], prepare: impl FnOnce(&mut World)) -> String {
     script.queue(heads);
     prepare(&mut script.world);
     script.run()
+}
+
+#[test]
+fn after_a_start_branches_of_the_last_landings_are_asked_for_once() {
+    let mut script = Script::new(settings());
+    script.queue(&["a", "b"]);
+    script.run();
+    script.bench.run(&[Step::Forget]);
+    assert_eq!(script.run(), "remove b-sh-1\nremove b-sh-2\na is merged\nb is merged\n");
+    assert_eq!(script.run(), "a is merged\nb is merged\n");
 }
 
 #[test]

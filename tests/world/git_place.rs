@@ -176,3 +176,17 @@ async fn rework_starts_at_the_earlier_attempt() {
     let kept = git(&town.canonical(), &["for-each-ref", "refs/gt/rescue/bob"]);
     assert!(kept.contains(ann.head.as_str()), "what the push left behind is kept: {kept}");
 }
+
+#[tokio::test]
+async fn the_next_session_finds_no_lock_of_the_one_before() {
+    let town = TestTown::new();
+    town.make("ann", "polecat/ann-1", 1).await;
+    let dir = town.worktree("ann");
+    let lock = git(&dir, &["rev-parse", "--absolute-git-dir"]) + "/index.lock";
+    std::fs::write(&lock, "").unwrap();
+    let rig = town.world.rig(&town.rig).unwrap();
+    rig.occupy(&town.place("ann", 1)).unwrap();
+    assert!(std::path::Path::new(&lock).exists(), "the session may be at work already");
+    rig.occupy(&town.place("ann", 2)).unwrap();
+    commit(&dir, "goes on", &[("a", "a\n")]);
+}

@@ -218,3 +218,24 @@ async fn a_checked_out_target_is_left_alone_and_lands_in_the_canonical_clone() {
     };
     assert_eq!(town.perform(remove).await, Outcome::BranchRemoved);
 }
+
+#[tokio::test]
+async fn the_lock_of_a_dead_process_is_in_the_way_once() {
+    let town = TestTown::new();
+    let ann = town.branch("ann", &[("a", "a\n")]).await;
+    let lock = town.canonical().join(".git/refs/gt/stack.lock");
+    std::fs::create_dir_all(lock.parent().unwrap()).unwrap();
+    let made = std::fs::File::create(&lock).unwrap();
+    let failed = town.stack(vec![ann.clone()]).await;
+    assert!(matches!(failed, Outcome::Failed { .. }), "{failed:?}");
+    assert!(lock.exists(), "it is too young to be nobody's");
+    let minute = std::time::Duration::from_secs(60);
+    made.set_modified(std::time::SystemTime::now() - minute).unwrap();
+    let failed = town.stack(vec![ann.clone()]).await;
+    assert!(matches!(failed, Outcome::Failed { .. }), "{failed:?}");
+    stacked(town.stack(vec![ann.clone()]).await);
+
+    std::fs::File::create(&lock).unwrap();
+    town.world.recover();
+    stacked(town.stack(vec![ann]).await);
+}
