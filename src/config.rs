@@ -258,6 +258,44 @@ pub struct StoreSettings {
     pub writer_wait_ms: u64,
     /// 0 to 255: tells this clone's keys from another's.
     pub writer_id: i64,
+    /// Tries of a group whose commit collides with another writer's.
+    pub retries: u32,
+    /// The program that serves a town in server mode; a name is looked up in PATH.
+    pub dolt: String,
+    /// Port of the town's own server, on loopback.
+    pub port: u16,
+    /// A server that somebody else keeps: then the town starts and stops none. `GT_DOLT_HOST`
+    /// and its like set it too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalServer>,
+}
+
+/// A Dolt server that is not the town's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExternalServer {
+    /// Its host.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// User.
+    pub user: String,
+    /// Name of the environment variable that has the password; empty is no password.
+    pub password_env: String,
+    /// Whether the connection must be encrypted.
+    pub tls: bool,
+}
+
+impl Default for ExternalServer {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: 3307,
+            user: "root".to_owned(),
+            password_env: "GT_DOLT_PASSWORD".to_owned(),
+            tls: false,
+        }
+    }
 }
 
 impl Default for StoreSettings {
@@ -270,6 +308,10 @@ impl Default for StoreSettings {
             busy_ms: 5_000,
             writer_wait_ms: 10_000,
             writer_id: 0,
+            retries: 5,
+            dolt: "dolt".to_owned(),
+            port: 3307,
+            external: None,
         }
     }
 }

@@ -95,4 +95,8 @@ impl Books for LedgerBooks {
     fn stats(&self, db: &Db, now_ms: i64) -> Result<Stats, BooksError> {
         self.ledger.query(db, |conn| query::stats(conn, now_ms)).map_err(unreadable)
     }
+
+    fn lead_ms(&self, db: &Db) -> Result<Option<i64>, BooksError> {
+        self.ledger.query(db, query::lead_ms).map_err(unreadable)
+    }
 }

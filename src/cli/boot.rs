@@ -121,7 +121,8 @@ async fn serve(town: Town) -> Result<(), TownError> {
     registry.check_routes(&town)?;
     let file = TownFile::read(&town)?;
     let ledger = Arc::new(Ledger::open(town.root(), wiring::ledger_settings(&settings)));
-    let held = Arc::new(HeldLedger::new(ledger, settings.store.writer_wait_ms));
+    let wait_ms = settings.store.writer_wait_ms;
+    let held = Arc::new(HeldLedger::owned(ledger, wait_ms, file.id.clone()));
     held.hold(&Db::hq())?;
     for name in registry.rigs.keys() {
         held.hold(&Db::from(name))?;

@@ -84,6 +84,12 @@ pub trait Books: Send + Sync {
     /// # Errors
     /// [`BooksError`].
     fn stats(&self, db: &Db, now_ms: i64) -> Result<Stats, BooksError>;
+
+    /// The mean lead time of closed work in milliseconds; looks at every closed bead.
+    ///
+    /// # Errors
+    /// [`BooksError`].
+    fn lead_ms(&self, db: &Db) -> Result<Option<i64>, BooksError>;
 }
 
 /// The running town; only a daemon has one.

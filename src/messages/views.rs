@@ -304,8 +304,10 @@ pub struct Summary {
     pub pinned_issues: i64,
     /// Epics whose children are all closed.
     pub epics_eligible_for_closure: i64,
-    /// Mean hours from creation to closing; 0 when nothing was closed.
-    pub average_lead_time_hours: f64,
+    /// Mean hours from creation to closing; 0 when nothing was closed; absent in the town's status,
+    /// which does not look at every closed bead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub average_lead_time_hours: Option<f64>,
 }
 
 /// One recorded change.

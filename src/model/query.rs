@@ -53,7 +53,7 @@ text_enum! {
 pub struct BeadFilter {
     /// Any of these statuses; empty is any (but see `include_closed`).
     pub statuses: Vec<Status>,
-    /// Any of these types; empty is any (for `ready`: any that a worker can be given).
+    /// Any of these types; empty is any (but see `only_work`).
     pub types: Vec<BeadType>,
     /// Exactly this priority.
     pub priority: Option<i64>,
@@ -79,7 +79,8 @@ pub struct BeadFilter {
     pub include_closed: bool,
     /// Only work that could start now: open, free, unblocked, not deferred.
     pub ready: bool,
-    /// Only what another bead keeps from being started.
+    /// Only what another bead keeps from being started; of any type that is work unless types are
+    /// given.
     #[serde(default)]
     pub blocked: bool,
     /// The time that deferral is compared with, in milliseconds since the epoch.
@@ -131,19 +132,19 @@ impl BeadFilter {
         !self.include_closed && self.statuses.is_empty() && self.ids.is_empty()
     }
 
-    /// The types that count: the given ones, else for `ready` the ones that are work.
+    /// Whether only types that a worker can be given count: where work is asked for, and no type.
     #[must_use]
-    pub fn wanted_types(&self) -> Vec<BeadType> {
-        if self.types.is_empty() && self.ready { work_types() } else { self.types.clone() }
+    pub fn only_work(&self) -> bool {
+        (self.ready || self.blocked) && self.types.is_empty()
     }
 
     /// Whether a bead with these labels is asked for.
     #[must_use]
     pub fn admits(&self, bead: &Bead, labels: &[Name]) -> bool {
-        let types = self.wanted_types();
         (self.statuses.is_empty() || self.statuses.contains(&bead.status))
             && !(self.hides_closed() && bead.status == Status::Closed)
-            && (types.is_empty() || types.contains(&bead.issue_type))
+            && (self.types.is_empty() || self.types.contains(&bead.issue_type))
+            && (!self.only_work() || bead.work)
             && self.priority.is_none_or(|wanted| bead.priority == wanted)
             && self.priority_min.is_none_or(|least| bead.priority >= least)
             && self.priority_max.is_none_or(|most| bead.priority <= most)
@@ -177,12 +178,6 @@ impl BeadFilter {
         let order = by.then(a.seq.cmp(&b.seq));
         if self.reverse { order.reverse() } else { order }
     }
-}
-
-/// The types that a worker can be given.
-#[must_use]
-pub fn work_types() -> Vec<BeadType> {
-    BeadType::ALL.iter().copied().filter(|kind| kind.is_work()).collect()
 }
 
 /// Whether an id is below another: `gt-a.1.2` is under `gt-a`, `gt-ab` is not.
@@ -246,7 +241,8 @@ pub enum Way {
     Up,
 }
 
-/// The town's work in numbers. Only types that a worker can be given are counted.
+/// The town's work in numbers. Only types that a worker can be given are counted. An open bead is
+/// free (every op that gives it to somebody moves its status), so its hold is not asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
     /// Beads of any status.
@@ -255,32 +251,28 @@ pub struct Stats {
     pub by_status: BTreeMap<String, i64>,
     /// Not closed, and blocked by another bead.
     pub blocked: i64,
-    /// Could start now.
+    /// Open, not blocked and not deferred.
     pub ready: i64,
-    /// Mean milliseconds from creation to closing, rounded down; `None` when nothing was closed.
-    pub lead_ms: Option<i64>,
 }
 
 impl Stats {
-    /// Counts one bead in; `lead` collects (sum, count) of lead times.
-    pub fn count(&mut self, bead: &Bead, now_ms: i64, lead: &mut (i64, i64)) {
-        if !bead.issue_type.is_work() {
-            return;
+    /// Counts `count` beads of this status in; `deferred` of them are put off.
+    pub fn count(&mut self, status: Status, blocked: bool, count: i64, deferred: i64) {
+        self.total += count;
+        *self.by_status.entry(status.as_str().to_owned()).or_default() += count;
+        if blocked && status != Status::Closed {
+            self.blocked += count;
         }
-        self.total += 1;
-        *self.by_status.entry(bead.status.as_str().to_owned()).or_default() += 1;
-        self.blocked += i64::from(bead.blocked && bead.status != Status::Closed);
-        self.ready += i64::from(could_start(bead, now_ms));
-        if let (Status::Closed, Some(closed)) = (bead.status, bead.closed_at) {
-            lead.0 = lead.0.saturating_add(closed.saturating_sub(bead.created_at));
-            lead.1 += 1;
+        if status == Status::Open && !blocked {
+            self.ready += count - deferred;
         }
     }
+}
 
-    /// Sets the mean from a sum and a count.
-    pub fn set_lead(&mut self, (sum, count): (i64, i64)) {
-        self.lead_ms = (count > 0).then(|| sum.div_euclid(count));
-    }
+/// Mean milliseconds from creation to closing, rounded down; `None` when nothing was closed.
+#[must_use]
+pub fn mean_lead(sum: i64, count: i64) -> Option<i64> {
+    (count > 0).then(|| sum.div_euclid(count))
 }
 
 /// The stored text of a free hold, for engines that compare it.

@@ -33,7 +33,7 @@ use super::value::Name;
 rows! {
     /// Every noun of the town. Times are milliseconds since the epoch.
     Versioned Bead in "beads" key(seq),
-    index(by_id: unique [id], by_ready: [status, blocked, priority])
+    index(by_id: unique [id], by_ready: [work, status, blocked, priority, seq, defer_until])
     {
         /// Time-ordered key that includes the writer's id.
         seq: i64,
@@ -55,6 +55,8 @@ rows! {
         priority: i64,
         /// Shown type.
         issue_type: BeadType,
+        /// Whether a worker can be given a bead of this type: what ready work is counted by.
+        work: bool,
         /// Actor that has it.
         assignee: Option<Name>,
         /// Actor that made it.
@@ -433,8 +435,8 @@ rows! {
         cleared_at: Option<i64>,
     }
 
-    /// One run of a dog.
-    Versioned DogRun in "dog_runs" key(seq)
+    /// One run of a dog. Ephemeral, so that recording upkeep is no change that wants upkeep.
+    Ephemeral DogRun in "dog_runs" key(seq)
     {
         /// Order.
         seq: i64,

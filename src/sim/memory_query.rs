@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::model::bead::Status;
 use crate::model::ids::BeadId;
 use crate::model::query::BeadFilter;
 use crate::model::query::Brief;
@@ -11,6 +12,7 @@ use crate::model::query::Counts;
 use crate::model::query::Linked;
 use crate::model::query::Stats;
 use crate::model::query::Way;
+use crate::model::query::mean_lead;
 use crate::model::rows::Bead;
 use crate::model::rows::Comment;
 use crate::model::rows::Dep;
@@ -117,10 +119,24 @@ pub fn linked(tx: &mut dyn Tx, beads: &[BeadId], way: Way) -> Result<Vec<Linked>
 /// As [`Tx::scan`].
 pub fn stats(tx: &mut dyn Tx, now_ms: i64) -> Result<Stats, TxError> {
     let mut stats = Stats::default();
-    let mut lead = (0, 0);
-    for bead in tx.rows::<Bead>(&Scan::default())? {
-        stats.count(&bead, now_ms, &mut lead);
+    for bead in tx.rows::<Bead>(&Scan::default())?.iter().filter(|bead| bead.work) {
+        let deferred = bead.defer_until.is_some_and(|until| until > now_ms);
+        stats.count(bead.status, bead.blocked, 1, i64::from(deferred));
     }
-    stats.set_lead(lead);
     Ok(stats)
+}
+
+/// The mean lead time of closed work, in milliseconds.
+///
+/// # Errors
+/// As [`Tx::scan`].
+pub fn lead_ms(tx: &mut dyn Tx) -> Result<Option<i64>, TxError> {
+    let (mut sum, mut count) = (0_i64, 0);
+    for bead in tx.rows::<Bead>(&Scan::default())? {
+        if let (true, Status::Closed, Some(closed)) = (bead.work, bead.status, bead.closed_at) {
+            sum = sum.saturating_add(closed.saturating_sub(bead.created_at));
+            count += 1;
+        }
+    }
+    Ok(mean_lead(sum, count))
 }

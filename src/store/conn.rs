@@ -20,6 +20,12 @@ pub enum ConnError {
     /// The commit was under way when it failed: open again and look whether it stands.
     #[error("the outcome of the commit is not known: {0}; open again and look")]
     Unknown(String),
+    /// The server does not answer, or the connection to it broke. Nothing was published.
+    #[error("{0}")]
+    Down(String),
+    /// There is no such database.
+    #[error("{0}")]
+    Missing(String),
     /// A key or unique value is already there.
     #[error("{0}")]
     Duplicate(String),
@@ -82,6 +88,17 @@ pub trait Conn: Send {
     /// # Errors
     /// As [`Conn::execute`].
     fn rollback_to(&mut self) -> Result<(), ConnError>;
+    /// Runs one of the engine's own procedures (`dolt_reset`, `dolt_gc` ...) and gives its rows.
+    ///
+    /// # Errors
+    /// Any [`ConnError`] but [`ConnError::Unknown`].
+    fn call(&mut self, procedure: &str, args: &[&str]) -> Result<Vec<Vec<Value>>, ConnError>;
+    /// Ends the transaction by COMMIT; `published` says that this is a formality, whose failure is
+    /// told to the log and changes nothing.
+    ///
+    /// # Errors
+    /// [`ConnError::Busy`]: nothing was published. [`ConnError::Unknown`]: look.
+    fn end(&mut self, published: bool) -> Result<(), ConnError>;
     /// Publishes the transaction with a commit in the history; no savepoint may be open.
     ///
     /// Gives the commit's hash, or `None` when no versioned row changed in the end; rows of
@@ -89,17 +106,41 @@ pub trait Conn: Send {
     ///
     /// # Errors
     /// [`ConnError::Busy`]: nothing was published. [`ConnError::Unknown`]: look.
-    fn commit(&mut self, info: &CommitInfo<'_>) -> Result<Option<String>, ConnError>;
+    fn commit(&mut self, info: &CommitInfo<'_>) -> Result<Option<String>, ConnError> {
+        let date = info.date_ms.map(civil);
+        let mut args = vec!["-Am", info.message, "--author", info.author, "--skip-empty"];
+        if let Some(date) = &date {
+            args.extend(["--date", date]);
+        }
+        let rows = self.call("dolt_commit", &args).map_err(|error| match error {
+            busy @ ConnError::Busy(_) => busy,
+            other => ConnError::Unknown(other.to_string()),
+        })?;
+        let hash = match rows.into_iter().next().and_then(|row| row.into_iter().next()) {
+            Some(Value::Text(hash)) if !hash.is_empty() => Some(hash),
+            _ => None,
+        };
+        self.end(hash.is_some())?;
+        Ok(hash)
+    }
     /// Publishes a transaction that touched only ephemeral tables, without history.
     ///
     /// # Errors
     /// As [`Conn::commit`].
-    fn publish(&mut self) -> Result<(), ConnError>;
+    fn publish(&mut self) -> Result<(), ConnError> {
+        self.end(false)
+    }
     /// Undoes the transaction. Without one it does nothing.
     ///
     /// # Errors
     /// As [`Conn::execute`]; the connection must then be closed.
     fn rollback(&mut self) -> Result<(), ConnError>;
+    /// Whether somebody else may have changed the database since this was asked last; the first
+    /// answer is yes.
+    ///
+    /// # Errors
+    /// As [`Conn::query`].
+    fn disturbed(&mut self) -> Result<bool, ConnError>;
     /// The hash of the newest commit.
     ///
     /// # Errors
@@ -123,6 +164,8 @@ pub struct Dialect {
     /// Whether indexes are part of the table's definition, because there is no
     /// `CREATE INDEX IF NOT EXISTS`.
     pub inline_indexes: bool,
+    /// Removes an index of a table; both names are quoted already or plain.
+    pub drop_index: fn(table: &str, index: &str) -> String,
     /// Makes the list of ignored tables, where the engine does not have it by itself.
     pub ignore_table: Option<&'static str>,
     /// Asks for the names of the columns of a table, in order; one parameter.
@@ -131,6 +174,16 @@ pub struct Dialect {
     pub tables: &'static str,
     /// Asks for the message of the newest commit.
     pub last_message: &'static str,
+    /// A table as it stood at a commit, where a table may be named in FROM. The commit is a full
+    /// hash: see [`is_hash`].
+    pub at: fn(table: &str, commit: &str) -> String,
+}
+
+/// Whether a text is a full commit hash of either engine: it may then stand in a statement.
+#[must_use]
+pub fn is_hash(text: &str) -> bool {
+    matches!(text.len(), 32 | 40)
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
 }
 
 /// The embedded engine's dialect.
@@ -141,6 +194,7 @@ pub static DOLTLITE: Dialect = Dialect {
     text: "TEXT",
     keyed: " WITHOUT ROWID",
     inline_indexes: false,
+    drop_index: |_, index| format!("DROP INDEX {index}"),
     ignore_table: Some(
         "CREATE TABLE IF NOT EXISTS dolt_ignore(\
          pattern TEXT NOT NULL PRIMARY KEY, ignored TINYINT NOT NULL)",
@@ -148,6 +202,7 @@ pub static DOLTLITE: Dialect = Dialect {
     columns: "SELECT name FROM pragma_table_info(?) ORDER BY cid",
     tables: "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table'",
     last_message: "SELECT message FROM dolt_log WHERE commit_hash = dolt_hashof('HEAD')",
+    at: |table, commit| format!("dolt_at_{table}('{commit}')"),
 };
 
 /// Seconds in a day.

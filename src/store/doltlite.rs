@@ -9,13 +9,11 @@ use std::path::Path;
 use doltlite::Connection;
 
 use crate::model::value::Value;
-use crate::store::conn::CommitInfo;
 use crate::store::conn::Conn;
 use crate::store::conn::ConnError;
 use crate::store::conn::DOLTLITE;
 use crate::store::conn::Dialect;
 use crate::store::conn::Intent;
-use crate::store::conn::civil;
 
 /// The engine version that the file format was measured with.
 pub const ENGINE_VERSION: &str = "v0.51.6";
@@ -36,6 +34,8 @@ pub struct DoltLite {
     conn: Connection,
     /// Whether a transaction is open.
     open: bool,
+    /// The engine's count of changes by others, as last seen.
+    version: Option<i64>,
 }
 
 impl DoltLite {
@@ -61,7 +61,7 @@ impl DoltLite {
         }
         let conn = Connection::open(path).map_err(told)?;
         conn.busy_timeout(tuning.busy_ms).map_err(told)?;
-        let mut opened = Self { conn, open: false };
+        let mut opened = Self { conn, open: false, version: None };
         opened.is_engine()?;
         let cache_kib = i64::from(tuning.cache_mb.max(1)) * 1024;
         opened.batch("PRAGMA synchronous = FULL")?;
@@ -89,22 +89,6 @@ impl DoltLite {
 
     fn batch(&mut self, sql: &str) -> Result<(), ConnError> {
         self.conn.execute_batch(sql).map_err(told)
-    }
-
-    /// Ends the transaction by COMMIT; `published` says that this is a formality.
-    fn end(&mut self, published: bool) -> Result<(), ConnError> {
-        match self.batch("COMMIT") {
-            Ok(()) => {
-                self.open = false;
-                Ok(())
-            }
-            Err(error) if published => {
-                tracing::warn!(%error, "COMMIT after a published commit failed; it stands");
-                Ok(())
-            }
-            Err(busy @ ConnError::Busy(_)) => Err(busy),
-            Err(error) => Err(ConnError::Unknown(error.to_string())),
-        }
     }
 }
 
@@ -157,28 +141,25 @@ impl Conn for DoltLite {
         self.batch("RELEASE op")
     }
 
-    fn commit(&mut self, info: &CommitInfo<'_>) -> Result<Option<String>, ConnError> {
-        let mut params =
-            vec![Value::Text(info.message.to_owned()), Value::Text(info.author.to_owned())];
-        let dated = info.date_ms.map_or("", |ms| {
-            params.push(Value::Text(civil(ms)));
-            ", '--date', ?"
-        });
-        let sql = format!("SELECT dolt_commit('-Am', ?, '--author', ?{dated}, '--skip-empty')");
-        let rows = self.query(&sql, &params).map_err(|error| match error {
-            busy @ ConnError::Busy(_) => busy,
-            other => ConnError::Unknown(other.to_string()),
-        })?;
-        let hash = match rows.into_iter().next().and_then(|row| row.into_iter().next()) {
-            Some(Value::Text(hash)) => Some(hash),
-            _ => None,
-        };
-        self.end(hash.is_some())?;
-        Ok(hash)
+    fn call(&mut self, procedure: &str, args: &[&str]) -> Result<Vec<Vec<Value>>, ConnError> {
+        let marks = vec!["?"; args.len()].join(", ");
+        let params: Vec<Value> = args.iter().map(|arg| Value::Text((*arg).to_owned())).collect();
+        self.query(&format!("SELECT {procedure}({marks})"), &params)
     }
 
-    fn publish(&mut self) -> Result<(), ConnError> {
-        self.end(false)
+    fn end(&mut self, published: bool) -> Result<(), ConnError> {
+        match self.batch("COMMIT") {
+            Ok(()) => {
+                self.open = false;
+                Ok(())
+            }
+            Err(error) if published => {
+                tracing::warn!(%error, "COMMIT after a published commit failed; it stands");
+                Ok(())
+            }
+            Err(busy @ ConnError::Busy(_)) => Err(busy),
+            Err(error) => Err(ConnError::Unknown(error.to_string())),
+        }
     }
 
     fn rollback(&mut self) -> Result<(), ConnError> {
@@ -187,6 +168,14 @@ impl Conn for DoltLite {
             self.open = false;
         }
         Ok(())
+    }
+
+    fn disturbed(&mut self) -> Result<bool, ConnError> {
+        // It moves with every commit of another connection, and with none of this one.
+        match self.query("PRAGMA data_version", &[])?.pop().and_then(|mut row| row.pop()) {
+            Some(Value::Int(now)) => Ok(self.version.replace(now) != Some(now)),
+            other => Err(ConnError::Other(format!("data_version is {other:?}"))),
+        }
     }
 
     fn head(&mut self) -> Result<String, ConnError> {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::model::ids::Db;
 use crate::store::conn::ConnError;
+use crate::store::epoch::Owner;
 
 /// A refusal of the ledger.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,17 @@ pub enum StoreError {
         db: Db,
         /// What the lock file says of its holder.
         holder: String,
+    },
+    /// Another town's daemon owns it.
+    #[error(
+        "database '{db}' belongs to {owner}: give this town a database of its own, or stop that \
+         town and remove the row store.owner from its table metadata"
+    )]
+    Owned {
+        /// The database.
+        db: Db,
+        /// Who owns it.
+        owner: Owner,
     },
     /// Every reading connection was in use for too long.
     #[error("all {size} readers of database '{db}' are in use: try again, or raise store.readers")]
@@ -90,6 +102,14 @@ pub enum StoreError {
         /// What was seen.
         why: String,
     },
+    /// The server does not answer.
+    #[error("database '{db}' cannot be reached: {why}; start the server with 'gt dolt start'")]
+    Down {
+        /// The database.
+        db: Db,
+        /// What was tried.
+        why: String,
+    },
     /// The engine failed.
     #[error("database '{db}': {source}")]
     Engine {
@@ -123,11 +143,13 @@ impl StoreError {
             Self::Exists { .. } => "database_exists",
             Self::BadName(_) => "bad_database_name",
             Self::Held { .. } => "writer_held",
+            Self::Owned { .. } => "store_owned",
             Self::NoReader { .. } => "no_reader",
             Self::Newer { .. } => "store_newer",
             Self::OtherBuild { .. } => "store_other_build",
             Self::Foreign { .. } => "store_foreign",
             Self::Damaged { .. } => "store_damaged",
+            Self::Down { .. } => "store_down",
             Self::Engine { .. } => "store_engine",
             Self::Io { .. } => "store_io",
         }
@@ -146,6 +168,12 @@ pub enum GroupError {
     /// The file is damaged.
     #[error("nothing was committed: {0}")]
     Corrupt(String),
+    /// The server does not answer.
+    #[error("nothing was committed: {0}; start the server with 'gt dolt start'")]
+    Down(String),
+    /// A later daemon owns the database: this one must write no more.
+    #[error("nothing was committed: the database belongs to {0} now; stop this daemon")]
+    Fenced(Owner),
     /// The engine failed otherwise, or the database could not be opened again.
     #[error("nothing was committed: {0}")]
     Engine(String),
@@ -162,7 +190,10 @@ impl From<ConnError> for GroupError {
             ConnError::Full(_) => Self::Full(text),
             ConnError::Corrupt(_) => Self::Corrupt(text),
             ConnError::Unknown(_) => Self::Unknown(text),
-            ConnError::Duplicate(_) | ConnError::Other(_) => Self::Engine(text),
+            ConnError::Down(_) => Self::Down(text),
+            ConnError::Duplicate(_) | ConnError::Missing(_) | ConnError::Other(_) => {
+                Self::Engine(text)
+            }
         }
     }
 }

@@ -1,10 +1,9 @@
-//! All databases of one town, under `<root>/.dolt-data/<db>/<db>.db`.
+//! All databases of one town, under `<root>/.dolt-data/` or on a server.
 //!
 //! A database is looked at when it is first used, so that a damaged one stops only itself.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,20 +15,27 @@ use crate::model::ids::Db;
 use crate::model::tx::Tx;
 use crate::store::conn::Conn;
 use crate::store::conn::ConnError;
-use crate::store::doltlite::DoltLite;
 use crate::store::doltlite::Tuning;
 use crate::store::error::StoreError;
 use crate::store::lock::Lock;
+use crate::store::place::Files;
+use crate::store::place::Place;
+use crate::store::place::failed;
+use crate::store::place::is_name;
 use crate::store::pool::Opener;
 use crate::store::pool::PoolError;
 use crate::store::pool::ReadPool;
 use crate::store::schema;
 use crate::store::schema::Found;
+use crate::store::server::Server;
+use crate::store::server::ServerPlace;
 use crate::store::sql_tx::SqlTx;
 use crate::store::writer::Writer;
 
 /// The directory of all databases, inside the town.
 const DATA_DIR: &str = ".dolt-data";
+/// Where writer locks are when the data directory is a server's own.
+const LOCKS_DIR: &str = "daemon/locks";
 
 /// Bounds of a ledger.
 #[derive(Clone, Debug)]
@@ -46,6 +52,20 @@ pub struct Settings {
     pub writer_wait_ms: u64,
     /// 0 to 255: tells this clone's keys from another's.
     pub writer_id: i64,
+    /// Tries of a group whose commit collides with another writer's.
+    pub retries: u32,
+    /// Which engine.
+    pub engine: Engine,
+}
+
+/// The engine behind a ledger.
+#[derive(Clone, Debug, Default)]
+pub enum Engine {
+    /// Compiled in: one file per database.
+    #[default]
+    Embedded,
+    /// A `dolt sql-server`.
+    Server(Server),
 }
 
 impl Default for Settings {
@@ -57,6 +77,8 @@ impl Default for Settings {
             busy_ms: 5_000,
             writer_wait_ms: 10_000,
             writer_id: 0,
+            retries: 5,
+            engine: Engine::Embedded,
         }
     }
 }
@@ -67,6 +89,7 @@ pub(crate) struct Database {
     path: PathBuf,
     pub(crate) opener: Opener,
     pub(crate) writer_id: i64,
+    pub(crate) retries: u32,
     pool: ReadPool,
 }
 
@@ -76,16 +99,14 @@ impl Database {
         self.pool.take_idle().map_or_else(|| (self.opener)(), Ok)
     }
 
+    /// A connection that nobody has used, to a database that may have been started anew.
+    pub(crate) fn fresh(&self) -> Result<Box<dyn Conn>, ConnError> {
+        self.pool.close_idle();
+        (self.opener)()
+    }
+
     pub(crate) fn failed(&self) -> impl FnOnce(ConnError) -> StoreError {
         failed(&self.db, &self.path)
-    }
-}
-
-/// A failure of the engine with the database's name; damage is told as damage.
-fn failed(db: &Db, path: &Path) -> impl FnOnce(ConnError) -> StoreError {
-    move |source| match source {
-        ConnError::Corrupt(why) => StoreError::Damaged { path: path.into(), why },
-        source => StoreError::Engine { db: db.clone(), source },
     }
 }
 
@@ -95,7 +116,7 @@ pub type Wrap = Arc<dyn Fn(Box<dyn Conn>) -> Box<dyn Conn> + Send + Sync>;
 /// The ledger of one town. Share it by `Arc`; every method may be called from any thread that may
 /// block.
 pub struct Ledger {
-    data: PathBuf,
+    place: Arc<dyn Place>,
     settings: Settings,
     wrap: Option<Wrap>,
     known: Mutex<BTreeMap<Db, Arc<Database>>>,
@@ -105,7 +126,14 @@ impl Ledger {
     /// The ledger of the town at `root`. Nothing is opened yet, nothing is made.
     #[must_use]
     pub fn open(root: &Path, settings: Settings) -> Self {
-        Self { data: root.join(DATA_DIR), settings, wrap: None, known: Mutex::default() }
+        let data = root.join(DATA_DIR);
+        let place: Arc<dyn Place> = match &settings.engine {
+            Engine::Embedded => Arc::new(Files { data, tuning: tuning(&settings) }),
+            Engine::Server(server) => {
+                Arc::new(ServerPlace::new(server.clone(), data, root.join(LOCKS_DIR)))
+            }
+        };
+        Self { place, settings, wrap: None, known: Mutex::default() }
     }
 
     /// As [`Ledger::open`], with something between it and each of its connections.
@@ -114,61 +142,29 @@ impl Ledger {
         Self { wrap: Some(wrap), ..Self::open(root, settings) }
     }
 
-    /// The names of all databases that have a file, in order.
+    /// The names of all databases that are there, in order.
     ///
     /// # Errors
-    /// [`StoreError::Io`].
+    /// [`StoreError::Io`], [`StoreError::Down`].
     pub fn databases(&self) -> Result<Vec<Db>, StoreError> {
-        let entries = match fs::read_dir(&self.data) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(StoreError::io(&self.data)(error)),
-        };
-        let mut found = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(StoreError::io(&self.data))?;
-            let Ok(name) = entry.file_name().into_string() else { continue };
-            let db = Db(name);
-            if is_name(&db) && self.path(&db).is_file() {
-                found.push(db);
-            }
-        }
-        found.sort();
-        Ok(found)
+        self.place.databases()
     }
 
-    /// Where a database's file is, whether or not it is there.
+    /// Where a database is, whether or not it is there.
     #[must_use]
     pub fn path(&self, db: &Db) -> PathBuf {
-        self.data.join(db.as_str()).join(format!("{db}.db"))
+        self.place.path(db)
     }
 
     /// Makes an empty database with the current schema. A half-made one of an earlier try is
-    /// replaced; the file appears under its name only when it is whole.
+    /// replaced or completed; it counts only when it is whole.
     ///
     /// # Errors
     /// [`StoreError::Exists`], [`StoreError::BadName`], and what opening may answer.
     pub fn create_db(&self, db: &Db) -> Result<(), StoreError> {
-        if !is_name(db) {
-            return Err(StoreError::BadName(db.0.clone()));
-        }
-        let path = self.path(db);
-        let dir = self.data.join(db.as_str());
-        fs::create_dir_all(&dir).map_err(StoreError::io(&dir))?;
+        check_name(db)?;
         let _lock = self.lock(db, "making the database", self.settings.writer_wait_ms)?;
-        if path.exists() {
-            return Err(StoreError::Exists { db: db.clone(), path });
-        }
-        let draft = dir.join("draft");
-        let draft_lock = dir.join(".draft-lock");
-        remove_if_there(&draft)?;
-        let mut conn = DoltLite::create(&draft, self.tuning()).map_err(failed(db, &draft))?;
-        schema::bring_up(&mut conn, 0).map_err(failed(db, &draft))?;
-        drop(conn);
-        fs::rename(&draft, &path).map_err(StoreError::io(&path))?;
-        remove_if_there(&draft_lock)?;
-        sync_dir(&dir)?;
-        sync_dir(&self.data)
+        self.place.create(db)
     }
 
     /// The one writer of a database, waiting at most about `wait_ms` for another to let go.
@@ -177,7 +173,8 @@ impl Ledger {
     /// # Errors
     /// [`StoreError::Held`] with the holder's words; every refusal of a store.
     pub fn writer(&self, db: &Db, what: &str, wait_ms: u64) -> Result<Writer, StoreError> {
-        self.must_exist(db)?;
+        check_name(db)?;
+        self.place.look(db)?;
         let lock = self.lock(db, what, wait_ms)?;
         let database = self.usable(db, Some(&lock))?;
         Writer::open(database, lock)
@@ -228,16 +225,11 @@ impl Ledger {
     }
 
     fn lock(&self, db: &Db, what: &str, wait_ms: u64) -> Result<Lock, StoreError> {
-        let path = self.data.join(db.as_str()).join("writer.lock");
-        Lock::take(&path, db, what, wait_ms)
-    }
-
-    fn must_exist(&self, db: &Db) -> Result<PathBuf, StoreError> {
-        if !is_name(db) {
-            return Err(StoreError::BadName(db.0.clone()));
+        let path = self.place.lock_path(db);
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir).map_err(StoreError::io(dir))?;
         }
-        let path = self.path(db);
-        if path.is_file() { Ok(path) } else { Err(StoreError::NoDatabase { db: db.clone(), path }) }
+        Lock::take(&path, db, what, wait_ms)
     }
 
     /// The database, looked at and brought up to date if this is its first use.
@@ -247,9 +239,10 @@ impl Ledger {
         if let Some(database) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(db) {
             return Ok(Arc::clone(database));
         }
-        let path = self.must_exist(db)?;
-        schema::inspect_file(&path)?;
-        let opener = self.opener(&path);
+        check_name(db)?;
+        self.place.look(db)?;
+        let path = self.place.path(db);
+        let opener = self.opener(db);
         let (mut conn, found) = look(db, &path, &opener)?;
         if let Found::Older(_) = found {
             drop(conn);
@@ -257,37 +250,51 @@ impl Ledger {
                 Some(_) => None,
                 None => Some(self.lock(db, "migrating", self.settings.writer_wait_ms)?),
             };
-            conn = migrate(db, &path, &opener)?;
+            conn = self.migrate(db, &path, &opener)?;
         }
         let wait = Duration::from_millis(self.settings.reader_wait_ms);
         let pool = ReadPool::new(Arc::clone(&opener), self.settings.readers, wait);
         // A command that uses a database once opens it once.
         pool.give(conn);
-        let writer_id = self.settings.writer_id;
-        let database = Arc::new(Database { db: db.clone(), path, opener, writer_id, pool });
+        let Settings { writer_id, retries, .. } = self.settings;
+        let database = Database { db: db.clone(), path, opener, writer_id, retries, pool };
+        let database = Arc::new(database);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::clone(known.entry(db.clone()).or_insert(database)))
     }
 
-    /// Each connection's share: the writer's and every reader's are alike.
-    fn tuning(&self) -> Tuning {
-        let readers = u32::try_from(self.settings.readers.max(1)).unwrap_or(u32::MAX);
-        let cache_mb = (self.settings.cache_mb / readers.saturating_add(1)).max(2);
-        Tuning { cache_mb, busy_ms: self.settings.busy_ms }
-    }
-
-    fn opener(&self, path: &Path) -> Opener {
-        let path = path.to_path_buf();
-        let tuning = self.tuning();
-        let wrap = self.wrap.clone();
+    fn opener(&self, db: &Db) -> Opener {
+        let (place, db, wrap) = (self.place.clone(), db.clone(), self.wrap.clone());
         Arc::new(move || {
-            let conn: Box<dyn Conn> = Box::new(DoltLite::open(&path, tuning)?);
+            let conn = place.connect(&db)?;
             Ok(match &wrap {
                 Some(wrap) => wrap(conn),
                 None => conn,
             })
         })
     }
+
+    /// Brings an older store up to date under the writer lock, after a copy of it is kept.
+    fn migrate(&self, db: &Db, path: &Path, opener: &Opener) -> Result<Box<dyn Conn>, StoreError> {
+        // Another process may have done it while this one waited for the lock.
+        let (mut conn, found) = look(db, path, opener)?;
+        let Found::Older(from) = found else { return Ok(conn) };
+        let backup = self.place.keep_copy(db, from)?;
+        tracing::info!(%db, from, to = schema::version(), backup, "migrating");
+        schema::bring_up(conn.as_mut(), from).map_err(failed(db, path))?;
+        Ok(conn)
+    }
+}
+
+/// Each connection's share of the cache: the writer's and every reader's are alike.
+fn tuning(settings: &Settings) -> Tuning {
+    let readers = u32::try_from(settings.readers.max(1)).unwrap_or(u32::MAX);
+    let cache_mb = (settings.cache_mb / readers.saturating_add(1)).max(2);
+    Tuning { cache_mb, busy_ms: settings.busy_ms }
+}
+
+fn check_name(db: &Db) -> Result<(), StoreError> {
+    if is_name(db) { Ok(()) } else { Err(StoreError::BadName(db.0.clone())) }
 }
 
 /// What the store at `path` is, and the connection that looked.
@@ -295,35 +302,4 @@ fn look(db: &Db, path: &Path, opener: &Opener) -> Result<(Box<dyn Conn>, Found),
     let mut conn = opener().map_err(failed(db, path))?;
     let found = schema::inspect(conn.as_mut(), path).map_err(failed(db, path))??;
     Ok((conn, found))
-}
-
-/// Brings an older store up to date under the writer lock, after a copy of its file.
-fn migrate(db: &Db, path: &Path, opener: &Opener) -> Result<Box<dyn Conn>, StoreError> {
-    // Another process may have done it while this one waited for the lock.
-    let (mut conn, found) = look(db, path, opener)?;
-    let Found::Older(from) = found else { return Ok(conn) };
-    let backup = path.with_extension(format!("db.schema-{from}.backup"));
-    fs::copy(path, &backup).map_err(StoreError::io(&backup))?;
-    tracing::info!(%db, from, to = schema::version(), backup = %backup.display(), "migrating");
-    schema::bring_up(conn.as_mut(), from).map_err(failed(db, path))?;
-    Ok(conn)
-}
-
-/// Whether the name can be a directory's and a database's on both engines.
-fn is_name(db: &Db) -> bool {
-    let name = db.as_str();
-    name.len() <= 64
-        && name.starts_with(|first: char| first.is_ascii_alphabetic())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
-}
-
-fn remove_if_there(path: &Path) -> Result<(), StoreError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io(path)(error)),
-        _ => Ok(()),
-    }
-}
-
-fn sync_dir(path: &Path) -> Result<(), StoreError> {
-    fs::File::open(path).and_then(|dir| dir.sync_all()).map_err(StoreError::io(path))
 }

@@ -1,22 +1,17 @@
 //! The lock of a database's one writer: an advisory lock on a file that says who holds it.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "flock has no wait with a deadline: it is asked again"
-)]
-
 use std::fs::File;
 use std::io::Read as _;
 use std::io::Seek as _;
 use std::io::Write as _;
 use std::path::Path;
-use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
 use crate::model::ids::Db;
 use crate::store::error::StoreError;
+use crate::store::pause;
 
 /// Milliseconds between two tries.
 const TRY_EVERY_MS: u64 = 20;
@@ -48,8 +43,7 @@ impl Lock {
                 Ok(()) => break,
                 Err(Errno::WOULDBLOCK) if tries > 0 => {
                     tries -= 1;
-                    // An advisory lock has no event to wait on.
-                    std::thread::sleep(Duration::from_millis(TRY_EVERY_MS));
+                    pause::millis(TRY_EVERY_MS);
                 }
                 Err(Errno::WOULDBLOCK) => {
                     return Err(StoreError::Held { db: db.clone(), holder: holder(&mut file) });

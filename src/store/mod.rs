@@ -6,9 +6,13 @@
 
 pub mod conn;
 pub mod doltlite;
+pub mod epoch;
 pub mod error;
 pub mod ledger;
 mod lock;
+mod outside;
+mod pause;
+mod place;
 mod pool;
 pub mod port;
 pub mod query;

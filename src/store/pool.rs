@@ -79,7 +79,15 @@ impl ReadPool {
             Some(conn) => conn,
             None => (self.opener)()?,
         };
-        conn.begin(Intent::Read)?;
+        match conn.begin(Intent::Read) {
+            // It broke while it was idle, and so did the others: the server was started anew.
+            Err(ConnError::Down(_)) => {
+                self.close_idle();
+                conn = (self.opener)()?;
+                conn.begin(Intent::Read)?;
+            }
+            other => other?,
+        }
         let answer = body(conn.as_mut())?;
         conn.rollback()?;
         self.give(conn);

@@ -34,6 +34,7 @@ pub struct HeldLedger {
     ledger: Arc<Ledger>,
     writers: Mutex<BTreeMap<Db, Arc<Mutex<Writer>>>>,
     wait_ms: u64,
+    town: Option<String>,
 }
 
 impl HeldLedger {
@@ -41,7 +42,14 @@ impl HeldLedger {
     /// [`HeldLedger::hold`], waiting at most `wait_ms` for another holder.
     #[must_use]
     pub fn new(ledger: Arc<Ledger>, wait_ms: u64) -> Self {
-        Self { ledger, writers: Mutex::default(), wait_ms }
+        Self { ledger, writers: Mutex::default(), wait_ms, town: None }
+    }
+
+    /// As [`HeldLedger::new`], for the daemon of the town with this id: every database is claimed
+    /// for it.
+    #[must_use]
+    pub fn owned(ledger: Arc<Ledger>, wait_ms: u64, town: String) -> Self {
+        Self { town: Some(town), ..Self::new(ledger, wait_ms) }
     }
 
     /// The ledger itself, for lists and statistics.
@@ -63,7 +71,11 @@ impl HeldLedger {
         if let Some(writer) = writers.get(db) {
             return Ok(writer.clone());
         }
-        let writer = Arc::new(Mutex::new(self.ledger.writer(db, "daemon", self.wait_ms)?));
+        let mut writer = self.ledger.writer(db, "daemon", self.wait_ms)?;
+        if let Some(town) = &self.town {
+            writer.claim(town)?;
+        }
+        let writer = Arc::new(Mutex::new(writer));
         writers.insert(db.clone(), writer.clone());
         Ok(writer)
     }

@@ -14,7 +14,7 @@ use crate::model::query::Sort;
 use crate::model::query::Stats;
 use crate::model::query::Way;
 use crate::model::query::free_hold;
-use crate::model::query::work_types;
+use crate::model::query::mean_lead;
 use crate::model::rows::Bead;
 use crate::model::table::Row;
 use crate::model::value::BadCell;
@@ -101,6 +101,9 @@ fn wheres(filter: &BeadFilter) -> Where {
         let (part, params) = could_start(filter.now_ms);
         wheres.is(part, params);
     }
+    if filter.only_work() {
+        wheres.is("b.`work` = 1", []);
+    }
     if filter.blocked {
         wheres.is("b.`blocked` <> 0", []);
     }
@@ -108,7 +111,7 @@ fn wheres(filter: &BeadFilter) -> Where {
     if filter.hides_closed() && !filter.ready {
         wheres.is("b.`status` <> 'closed'", []);
     }
-    wheres.any_of("b.`issue_type`", &filter.wanted_types());
+    wheres.any_of("b.`issue_type`", &filter.types);
     let numbers = [
         ("b.`priority` = ?", filter.priority),
         ("b.`priority` >= ?", filter.priority_min),
@@ -249,38 +252,33 @@ pub fn linked(conn: &mut dyn Conn, beads: &[BeadId], way: Way) -> Result<Vec<Lin
     Ok(found)
 }
 
-/// The numbers of the whole database.
+/// The numbers of the whole database, from the index `by_ready` alone.
 ///
 /// # Errors
 /// As [`list`].
 pub fn stats(conn: &mut dyn Conn, now_ms: i64) -> Result<Stats, ConnError> {
-    let types: Vec<Value> = work_types().iter().map(Cell::to_value).collect();
-    let (ready, ready_params) = could_start(now_ms);
     let mut stats = Stats::default();
-    // One pass over the table: at ten thousand beads a second one costs milliseconds.
-    let sql = format!(
-        "SELECT b.`status`, COUNT(*), \
-         SUM(CASE WHEN b.`blocked` <> 0 AND b.`status` <> 'closed' THEN 1 ELSE 0 END), \
-         SUM(CASE WHEN b.`status` = 'closed' AND b.`closed_at` IS NOT NULL \
-             THEN b.`closed_at` - b.`created_at` ELSE 0 END), \
-         SUM(CASE WHEN b.`status` = 'closed' AND b.`closed_at` IS NOT NULL THEN 1 ELSE 0 END), \
-         SUM(CASE WHEN {ready} THEN 1 ELSE 0 END) \
-         FROM `beads` b WHERE b.`issue_type` IN ({}) GROUP BY b.`status`",
-        marks(types.len())
-    );
-    let params: Vec<Value> = ready_params.into_iter().chain(types).collect();
-    let mut lead = (0_i64, 0_i64);
-    for row in conn.query(&sql, &params)? {
-        let [status, count, blocked, lead_sum, lead_count, ready] = exactly(row)?;
-        let count: i64 = cell(count)?;
-        stats.total += count;
-        stats.by_status.insert(cell(status)?, count);
-        stats.blocked += cell::<i64>(blocked)?;
-        stats.ready += cell::<i64>(ready)?;
-        lead = (lead.0.saturating_add(cell(lead_sum)?), lead.1 + cell::<i64>(lead_count)?);
+    let sql = "SELECT b.`status`, b.`blocked`, COUNT(*), \
+               CAST(SUM(CASE WHEN b.`defer_until` > ? THEN 1 ELSE 0 END) AS SIGNED) \
+               FROM `beads` b WHERE b.`work` = 1 GROUP BY b.`status`, b.`blocked`";
+    for row in conn.query(sql, &[Value::Int(now_ms)])? {
+        let [status, blocked, count, deferred] = exactly(row)?;
+        stats.count(cell(status)?, cell(blocked)?, cell(count)?, cell(deferred)?);
     }
-    stats.set_lead(lead);
     Ok(stats)
+}
+
+/// The mean lead time of closed work, in milliseconds. Looks at every closed bead.
+///
+/// # Errors
+/// As [`list`].
+pub fn lead_ms(conn: &mut dyn Conn) -> Result<Option<i64>, ConnError> {
+    let sql = "SELECT COUNT(*), CAST(SUM(b.`closed_at` - b.`created_at`) AS SIGNED) \
+               FROM `beads` b \
+               WHERE b.`work` = 1 AND b.`status` = 'closed' AND b.`closed_at` IS NOT NULL";
+    let Some(row) = conn.query(sql, &[])?.pop() else { return Ok(None) };
+    let [count, sum] = exactly(row)?;
+    Ok(mean_lead(cell::<Option<i64>>(sum)?.unwrap_or(0), cell(count)?))
 }
 
 fn distinct(beads: &[BeadId]) -> Vec<&BeadId> {

@@ -8,6 +8,8 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use crate::model::bead::BeadType;
+use crate::model::rows::Bead;
 use crate::model::rows::Meta;
 use crate::model::rows::TABLES;
 use crate::model::table::Index;
@@ -48,7 +50,10 @@ pub struct Step {
 }
 
 /// Every step; the first brings a store from schema 0 to 1.
-pub static STEPS: &[Step] = &[Step { name: "make every table", run: make_tables }];
+pub static STEPS: &[Step] = &[
+    Step { name: "make every table", run: make_tables },
+    Step { name: "count work by an index; keep dog runs out of the history", run: count_work },
+];
 
 /// The schema that this program writes.
 #[must_use]
@@ -109,24 +114,52 @@ fn other(error: impl std::fmt::Display) -> ConnError {
 
 fn make_tables(conn: &mut dyn Conn) -> Result<(), ConnError> {
     let dialect = conn.dialect();
-    for table in TABLES {
-        for sql in definition(dialect, table) {
-            conn.execute(&sql, &[])?;
-        }
-    }
     if let Some(sql) = dialect.ignore_table {
         conn.execute(sql, &[])?;
     }
+    // A table that is committed before it is listed stays in the history.
     for table in TABLES.iter().filter(|table| table.life == Life::Ephemeral) {
         let name = [Value::Text(table.name.to_owned())];
         if conn.query("SELECT ignored FROM dolt_ignore WHERE pattern = ?", &name)?.is_empty() {
             conn.execute("INSERT INTO dolt_ignore (pattern, ignored) VALUES (?, 1)", &name)?;
         }
     }
+    for table in TABLES {
+        for sql in definition(dialect, table) {
+            conn.execute(&sql, &[])?;
+        }
+    }
     Ok(())
 }
 
-/// Adds a column to a table that may have it already: the tool of later steps.
+/// Schema 1 counted work by looking at every bead, and had dog runs (of which none was written) in
+/// the history.
+fn count_work(conn: &mut dyn Conn) -> Result<(), ConnError> {
+    let dialect = conn.dialect();
+    if add_column(conn, Bead::TABLE.name, "work", &format!("{} NOT NULL DEFAULT 0", dialect.int))? {
+        let types: Vec<Value> = BeadType::ALL
+            .iter()
+            .filter(|kind| kind.is_work())
+            .map(|kind| Value::Text(kind.as_str().to_owned()))
+            .collect();
+        let marks = vec!["?"; types.len()].join(", ");
+        conn.execute(
+            &format!("UPDATE `beads` SET `work` = 1 WHERE `issue_type` IN ({marks})"),
+            &types,
+        )?;
+        let (table, index) = (Bead::TABLE, Bead::TABLE.index_named("by_ready"));
+        let name = index_name(table, index);
+        conn.execute(&(dialect.drop_index)(table.name, &name), &[])?;
+        let columns = list(index.columns);
+        conn.execute(&format!("CREATE INDEX {name} ON {} ({columns})", quoted(table.name)), &[])?;
+        conn.execute("DROP TABLE `dog_runs`", &[])?;
+    }
+    // The list of ignored tables comes before the table.
+    make_tables(conn)
+}
+
+/// Adds a column to a table that may have it already: the tool of later steps. Says whether it was
+/// missing.
 ///
 /// # Errors
 /// As [`Conn::execute`].
@@ -135,21 +168,27 @@ pub fn add_column(
     table: &str,
     column: &str,
     definition: &str,
-) -> Result<(), ConnError> {
+) -> Result<bool, ConnError> {
     let names = conn.query(conn.dialect().columns, &[Value::Text(table.to_owned())])?;
     if names.iter().any(|row| row.first() == Some(&Value::Text(column.to_owned()))) {
-        return Ok(());
+        return Ok(false);
     }
     let (table, column) = (quoted(table), quoted(column));
-    conn.execute(&format!("ALTER TABLE {table} ADD COLUMN {column} {definition}"), &[]).map(|_| ())
+    conn.execute(&format!("ALTER TABLE {table} ADD COLUMN {column} {definition}"), &[])?;
+    Ok(true)
+}
+
+fn list(names: &[&str]) -> String {
+    names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")
+}
+
+fn index_name(table: &Table, index: &Index) -> String {
+    quoted(&format!("{}_{}", table.name, index.name))
 }
 
 /// The statements that make one table where it is missing.
 #[must_use]
 pub fn definition(dialect: &Dialect, table: &Table) -> Vec<String> {
-    let list = |names: &[&str]| -> String {
-        names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")
-    };
     let mut parts: Vec<String> = table
         .columns
         .iter()
@@ -164,11 +203,10 @@ pub fn definition(dialect: &Dialect, table: &Table) -> Vec<String> {
         })
         .collect();
     parts.push(format!("PRIMARY KEY ({})", list(table.key)));
-    let index_name = |index: &Index| quoted(&format!("{}_{}", table.name, index.name));
     if dialect.inline_indexes {
         parts.extend(table.indexes.iter().map(|index| {
             let unique = if index.unique { "UNIQUE " } else { "" };
-            format!("{unique}KEY {} ({})", index_name(index), list(index.columns))
+            format!("{unique}KEY {} ({})", index_name(table, index), list(index.columns))
         }));
     }
     let one_integer =
@@ -180,7 +218,7 @@ pub fn definition(dialect: &Dialect, table: &Table) -> Vec<String> {
     if !dialect.inline_indexes {
         statements.extend(table.indexes.iter().map(|index| {
             let unique = if index.unique { "UNIQUE " } else { "" };
-            let (index_name, columns) = (index_name(index), list(index.columns));
+            let (index_name, columns) = (index_name(table, index), list(index.columns));
             format!("CREATE {unique}INDEX IF NOT EXISTS {index_name} ON {name} ({columns})")
         }));
     }
@@ -267,6 +305,18 @@ pub fn inspect(conn: &mut dyn Conn, path: &Path) -> Result<Result<Found, StoreEr
             Ok(Err(StoreError::OtherBuild { path: path.into(), found, known }))
         }
     }
+}
+
+/// The schema number that a store says it has; `None` where it is not whole.
+///
+/// # Errors
+/// As [`Conn::query`].
+pub fn version_of(conn: &mut dyn Conn) -> Result<Option<i64>, ConnError> {
+    let table = [Value::Text(Meta::TABLE.name.to_owned())];
+    if conn.query(conn.dialect().columns, &table)?.is_empty() {
+        return Ok(None);
+    }
+    Ok(meta(conn, VERSION_ROW)?.and_then(|text| text.parse().ok()))
 }
 
 fn meta(conn: &mut dyn Conn, name: &str) -> Result<Option<String>, ConnError> {

@@ -5,6 +5,7 @@
 //! the later committer, as 1213; a clash of unique keys across transactions is 1105 by text. One
 //! connection has one small runtime of its own, so that the trait stays synchronous.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use sqlx::Column;
@@ -18,16 +19,20 @@ use sqlx::mysql::MySqlConnectOptions;
 use sqlx::mysql::MySqlConnection;
 use sqlx::mysql::MySqlDatabaseError;
 use sqlx::mysql::MySqlRow;
+use sqlx::mysql::MySqlSslMode;
 use tokio::runtime::Builder;
 use tokio::runtime::Runtime;
 
+use crate::model::ids::Db;
 use crate::model::value::Value;
-use crate::store::conn::CommitInfo;
 use crate::store::conn::Conn;
 use crate::store::conn::ConnError;
 use crate::store::conn::Dialect;
 use crate::store::conn::Intent;
-use crate::store::conn::civil;
+use crate::store::error::StoreError;
+use crate::store::place;
+use crate::store::place::Place;
+use crate::store::schema;
 
 /// The server's dialect. Text is compared byte by byte, as the embedded engine does.
 pub static SERVER: Dialect = Dialect {
@@ -37,12 +42,14 @@ pub static SERVER: Dialect = Dialect {
     text: "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin",
     keyed: "",
     inline_indexes: true,
+    drop_index: |table, index| format!("DROP INDEX {index} ON {table}"),
     ignore_table: None,
     columns: "SELECT column_name FROM information_schema.columns \
               WHERE table_schema = DATABASE() AND table_name = ? ORDER BY ordinal_position",
     tables: "SELECT COUNT(*) FROM information_schema.tables \
              WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'",
     last_message: "SELECT message FROM dolt_log WHERE commit_hash = HASHOF('HEAD')",
+    at: |table, commit| format!("`{table}` AS OF '{commit}'"),
 };
 
 /// Where a server is.
@@ -56,8 +63,24 @@ pub struct Server {
     pub user: String,
     /// Password; empty is none.
     pub password: String,
-    /// Database.
+    /// Database; empty is none.
     pub database: String,
+    /// Whether the connection must be encrypted.
+    pub tls: bool,
+}
+
+impl Server {
+    /// The same server, on another database.
+    #[must_use]
+    pub fn on(&self, database: &str) -> Self {
+        Self { database: database.to_owned(), ..self.clone() }
+    }
+
+    /// `host:port`, for people.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
 }
 
 /// Longest time to wait for a connection: a server that is down is told within two seconds.
@@ -65,16 +88,26 @@ const CONNECT_WAIT: Duration = Duration::from_millis(1_500);
 
 /// One connection to one database of a server.
 pub struct DoltServer {
-    runtime: Runtime,
+    /// Taken when the connection is dropped: a runtime may not be dropped where another one runs.
+    runtime: Option<Runtime>,
     conn: MySqlConnection,
     open: bool,
 }
 
+impl Drop for DoltServer {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 impl DoltServer {
-    /// Connects. Call from a thread that may block and runs no other runtime.
+    /// Connects. Call from a thread that may block.
     ///
     /// # Errors
-    /// [`ConnError::Other`] with what the server or the system says.
+    /// [`ConnError::Down`] when nobody answers within a second and a half, [`ConnError::Missing`]
+    /// when there is no such database, else what the server says.
     pub fn connect(server: &Server) -> Result<Self, ConnError> {
         let runtime = Builder::new_current_thread()
             .enable_all()
@@ -84,6 +117,7 @@ impl DoltServer {
             .host(&server.host)
             .port(server.port)
             .username(&server.user)
+            .ssl_mode(if server.tls { MySqlSslMode::Required } else { MySqlSslMode::Disabled })
             .pipes_as_concat(false)
             .no_engine_substitution(false)
             .set_names(true)
@@ -99,36 +133,36 @@ impl DoltServer {
         let connecting = async {
             tokio::time::timeout(CONNECT_WAIT, MySqlConnection::connect_with(&options)).await
         };
-        let conn = match runtime.block_on(connecting) {
-            Ok(Ok(conn)) => conn,
-            Ok(Err(error)) => return Err(told(&error)),
-            Err(_) => {
-                let (host, port) = (&server.host, server.port);
-                let text = format!("{host}:{port} does not answer; start it with 'gt dolt start'");
-                return Err(ConnError::Other(text));
-            }
+        let answer = runtime.block_on(connecting);
+        let down = |why: &dyn std::fmt::Display| {
+            ConnError::Down(format!(
+                "the Dolt server at {} does not answer ({why})",
+                server.address()
+            ))
         };
-        Ok(Self { runtime, conn, open: false })
+        let conn = match answer {
+            Ok(Ok(conn)) => conn,
+            Ok(Err(error @ sqlx::Error::Io(_))) => return Err(down(&error)),
+            Ok(Err(error)) => return Err(told(&error)),
+            Err(late) => return Err(down(&late)),
+        };
+        Ok(Self { runtime: Some(runtime), conn, open: false })
+    }
+
+    /// Waits for one answer of the server.
+    fn wait<T>(
+        &mut self,
+        ask: impl AsyncFnOnce(&mut MySqlConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, ConnError> {
+        let Some(runtime) = &self.runtime else {
+            return Err(ConnError::Other("the connection is closed".to_owned()));
+        };
+        runtime.block_on(ask(&mut self.conn)).map_err(|error| told(&error))
     }
 
     /// Runs a statement as text, for what cannot be prepared.
     fn plain(&mut self, sql: &'static str) -> Result<(), ConnError> {
-        let done = self.runtime.block_on(self.conn.execute(sqlx::raw_sql(sql)));
-        done.map(|_| ()).map_err(|error| told(&error))
-    }
-
-    /// COMMIT; `published` says that it is a formality.
-    fn end(&mut self, published: bool) -> Result<(), ConnError> {
-        self.open = false;
-        match self.plain("COMMIT") {
-            Ok(()) => Ok(()),
-            Err(error) if published => {
-                tracing::warn!(%error, "COMMIT after a published commit failed; it stands");
-                Ok(())
-            }
-            Err(busy @ ConnError::Busy(_)) => Err(busy),
-            Err(error) => Err(ConnError::Unknown(error.to_string())),
-        }
+        self.wait(async |conn| conn.execute(sqlx::raw_sql(sql)).await).map(|_| ())
     }
 }
 
@@ -160,13 +194,13 @@ impl Conn for DoltServer {
 
     fn execute(&mut self, sql: &str, params: &[Value]) -> Result<usize, ConnError> {
         let query = bound!(sql, params);
-        let done = self.runtime.block_on(self.conn.execute(query)).map_err(|e| told(&e))?;
+        let done = self.wait(async |conn| conn.execute(query).await)?;
         Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
     }
 
     fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Vec<Value>>, ConnError> {
         let query = bound!(sql, params);
-        let rows = self.runtime.block_on(self.conn.fetch_all(query)).map_err(|e| told(&e))?;
+        let rows = self.wait(async |conn| conn.fetch_all(query).await)?;
         rows.iter().map(inward).collect()
     }
 
@@ -183,28 +217,23 @@ impl Conn for DoltServer {
         self.plain("RELEASE SAVEPOINT op")
     }
 
-    fn commit(&mut self, info: &CommitInfo<'_>) -> Result<Option<String>, ConnError> {
-        let mut params =
-            vec![Value::Text(info.message.to_owned()), Value::Text(info.author.to_owned())];
-        let dated = info.date_ms.map_or("", |ms| {
-            params.push(Value::Text(civil(ms)));
-            ", '--date', ?"
-        });
-        let sql = format!("CALL DOLT_COMMIT('-Am', ?, '--author', ?{dated}, '--skip-empty')");
-        let rows = self.query(&sql, &params).map_err(|error| match error {
-            busy @ ConnError::Busy(_) => busy,
-            other => ConnError::Unknown(other.to_string()),
-        })?;
-        let hash = match rows.into_iter().next().and_then(|row| row.into_iter().next()) {
-            Some(Value::Text(hash)) if !hash.is_empty() => Some(hash),
-            _ => None,
-        };
-        self.end(true)?;
-        Ok(hash)
+    fn call(&mut self, procedure: &str, args: &[&str]) -> Result<Vec<Vec<Value>>, ConnError> {
+        let marks = vec!["?"; args.len()].join(", ");
+        let params: Vec<Value> = args.iter().map(|arg| Value::Text((*arg).to_owned())).collect();
+        self.query(&format!("CALL {procedure}({marks})"), &params)
     }
 
-    fn publish(&mut self) -> Result<(), ConnError> {
-        self.end(false)
+    fn end(&mut self, published: bool) -> Result<(), ConnError> {
+        self.open = false;
+        match self.plain("COMMIT") {
+            Ok(()) => Ok(()),
+            Err(error) if published => {
+                tracing::warn!(%error, "COMMIT after a published commit failed; it stands");
+                Ok(())
+            }
+            Err(busy @ ConnError::Busy(_)) => Err(busy),
+            Err(error) => Err(ConnError::Unknown(error.to_string())),
+        }
     }
 
     fn rollback(&mut self) -> Result<(), ConnError> {
@@ -213,6 +242,11 @@ impl Conn for DoltServer {
             self.open = false;
         }
         Ok(())
+    }
+
+    fn disturbed(&mut self) -> Result<bool, ConnError> {
+        // Anybody may be connected, and the server does not tell.
+        Ok(true)
     }
 
     fn head(&mut self) -> Result<String, ConnError> {
@@ -241,12 +275,92 @@ fn inward(row: &MySqlRow) -> Result<Vec<Value>, ConnError> {
 /// The server's error by its kind.
 fn told(error: &sqlx::Error) -> ConnError {
     let text = error.to_string();
-    let sqlx::Error::Database(database) = error else { return ConnError::Other(text) };
+    let database = match error {
+        sqlx::Error::Database(database) => database,
+        sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => {
+            return ConnError::Down(format!("the connection to the Dolt server broke ({text})"));
+        }
+        _ => return ConnError::Other(text),
+    };
     let number = database.try_downcast_ref::<MySqlDatabaseError>().map_or(0, |e| e.number());
     match number {
         1213 | 1205 => ConnError::Busy(text),
+        1049 => ConnError::Missing(text),
         1062 => ConnError::Duplicate(text),
         1105 if text.contains("onstraint violations") => ConnError::Busy(text),
+        1105 if text.contains("please reconnect") => ConnError::Down(text),
         _ => ConnError::Other(text),
+    }
+}
+
+/// The databases of one server. Its data directory is its own: locks are kept elsewhere.
+pub(super) struct ServerPlace {
+    server: Server,
+    data: PathBuf,
+    locks: PathBuf,
+}
+
+/// Databases that every server has.
+const SYSTEM: &[&str] = &["information_schema", "mysql", "performance_schema", "sys"];
+
+impl ServerPlace {
+    pub(super) fn new(server: Server, data: PathBuf, locks: PathBuf) -> Self {
+        Self { server, data, locks }
+    }
+}
+
+impl Place for ServerPlace {
+    fn databases(&self) -> Result<Vec<Db>, StoreError> {
+        let none = Db::from("(any)");
+        let failed = |error| place::failed(&none, &self.data)(error);
+        let mut conn = DoltServer::connect(&self.server.on("")).map_err(failed)?;
+        let rows = conn.query("SHOW DATABASES", &[]).map_err(failed)?;
+        let names = rows.into_iter().filter_map(|row| match row.into_iter().next() {
+            Some(Value::Text(name)) if !SYSTEM.contains(&name.as_str()) => Some(Db(name)),
+            _ => None,
+        });
+        let mut found: Vec<Db> = names.filter(place::is_name).collect();
+        found.sort();
+        Ok(found)
+    }
+
+    fn path(&self, db: &Db) -> PathBuf {
+        self.data.join(db.as_str())
+    }
+
+    fn lock_path(&self, db: &Db) -> PathBuf {
+        self.locks.join(format!("{db}.writer.lock"))
+    }
+
+    fn look(&self, _db: &Db) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn create(&self, db: &Db) -> Result<(), StoreError> {
+        let path = self.path(db);
+        let failed = |error| place::failed(db, &path)(error);
+        let mut conn = DoltServer::connect(&self.server.on("")).map_err(failed)?;
+        let name = db.as_str();
+        conn.execute(&format!("CREATE DATABASE IF NOT EXISTS `{name}`"), &[]).map_err(failed)?;
+        let mut conn = DoltServer::connect(&self.server.on(name)).map_err(failed)?;
+        // Definitions publish one by one here; the version row comes last and says that all is
+        // there, so that a half-made database is known and completed.
+        if schema::version_of(&mut conn).map_err(failed)?.is_some() {
+            return Err(StoreError::Exists { db: db.clone(), path: path.clone() });
+        }
+        schema::bring_up(&mut conn, 0).map_err(failed)
+    }
+
+    fn connect(&self, db: &Db) -> Result<Box<dyn Conn>, ConnError> {
+        Ok(Box::new(DoltServer::connect(&self.server.on(db.as_str()))?))
+    }
+
+    fn keep_copy(&self, db: &Db, schema: i64) -> Result<String, StoreError> {
+        let copy = self.data.with_file_name(".dolt-backup").join(format!("{db}.schema-{schema}"));
+        let url = format!("file://{}", copy.display());
+        let kept =
+            self.connect(db).and_then(|mut conn| conn.call("dolt_backup", &["sync-url", &url]));
+        kept.map_err(place::failed(db, &self.path(db)))?;
+        Ok(url)
     }
 }

@@ -15,6 +15,7 @@ use crate::model::tx::TxError;
 use crate::model::value::Value;
 use crate::store::conn::Conn;
 use crate::store::conn::ConnError;
+use crate::store::conn::is_hash;
 
 /// The fixed statements of one table.
 struct Texts {
@@ -94,6 +95,8 @@ pub enum Touched {
 pub struct SqlTx<'a> {
     conn: &'a mut dyn Conn,
     writable: bool,
+    /// The commit that is read, where it is not the present.
+    at: Option<String>,
     touched: Touched,
     failure: Option<ConnError>,
 }
@@ -101,12 +104,37 @@ pub struct SqlTx<'a> {
 impl<'a> SqlTx<'a> {
     /// Reads and changes over a connection whose transaction is for writing.
     pub fn new(conn: &'a mut dyn Conn) -> Self {
-        Self { conn, writable: true, touched: Touched::Nothing, failure: None }
+        Self { conn, writable: true, at: None, touched: Touched::Nothing, failure: None }
     }
 
     /// Reads over a connection whose transaction is a snapshot; every change is an error.
     pub fn reader(conn: &'a mut dyn Conn) -> Self {
         Self { writable: false, ..Self::new(conn) }
+    }
+
+    /// Reads what stood at a commit, given by its full hash. Ephemeral tables are empty there.
+    ///
+    /// # Errors
+    /// [`ConnError::Other`] for anything that is no hash.
+    pub fn reader_at(conn: &'a mut dyn Conn, commit: &str) -> Result<Self, ConnError> {
+        if !is_hash(commit) {
+            return Err(ConnError::Other(format!("'{commit}' is no commit")));
+        }
+        Ok(Self { at: Some(commit.to_owned()), ..Self::reader(conn) })
+    }
+
+    /// All columns of a table as it stands, or stood at the commit that is read; `None` where it
+    /// has no past.
+    fn select(&self, table: &'static Table) -> Result<Option<String>, TxError> {
+        let texts = Self::texts(table)?;
+        match &self.at {
+            None => Ok(Some(texts.select.clone())),
+            Some(_) if table.life == Life::Ephemeral => Ok(None),
+            Some(commit) => {
+                let from = (self.conn.dialect().at)(table.name, commit);
+                Ok(Some(format!("SELECT {} FROM {from}", columns(table, ""))))
+            }
+        }
     }
 
     /// What was changed and not undone.
@@ -211,7 +239,12 @@ fn fits(table: &Table, row: &[Value]) -> Result<(), TxError> {
 
 impl Tx for SqlTx<'_> {
     fn get(&mut self, table: &'static Table, key: &[Value]) -> Result<Option<Vec<Value>>, TxError> {
-        Ok(self.query(&Self::texts(table)?.get, key)?.pop())
+        if self.at.is_none() {
+            return Ok(self.query(&Self::texts(table)?.get, key)?.pop());
+        }
+        let Some(select) = self.select(table)? else { return Ok(None) };
+        let sql = format!("{select} WHERE {}", conditions(table.key));
+        Ok(self.query(&sql, key)?.pop())
     }
 
     fn insert(&mut self, table: &'static Table, row: Vec<Value>) -> Result<(), TxError> {
@@ -245,7 +278,8 @@ impl Tx for SqlTx<'_> {
     }
 
     fn scan(&mut self, table: &'static Table, scan: &Scan) -> Result<Vec<Vec<Value>>, TxError> {
-        let (sql, params) = scan_text(table, &Self::texts(table)?.select, scan)?;
+        let Some(select) = self.select(table)? else { return Ok(Vec::new()) };
+        let (sql, params) = scan_text(table, &select, scan)?;
         self.query(&sql, &params)
     }
 }

@@ -23,10 +23,14 @@ use crate::store::conn::CommitInfo;
 use crate::store::conn::Conn;
 use crate::store::conn::ConnError;
 use crate::store::conn::Intent;
+use crate::store::epoch;
+use crate::store::epoch::Owner;
 use crate::store::error::GroupError;
 use crate::store::error::StoreError;
 use crate::store::ledger::Database;
 use crate::store::lock::Lock;
+use crate::store::outside;
+use crate::store::pause;
 use crate::store::sql_tx::SqlTx;
 use crate::store::sql_tx::Touched;
 use crate::store::sql_tx::quoted;
@@ -79,19 +83,38 @@ pub struct Writer {
     keys: Keys,
     last_key: i64,
     head: String,
-    unknown: bool,
+    unknown: Unknown,
+    owner: Option<Owner>,
     _lock: Lock,
 }
+
+/// Whether an earlier group may stand or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unknown {
+    /// Every group is settled.
+    No,
+    /// A group is open whose commit would end with this key; `None` has none.
+    Group(Option<i64>),
+}
+
+/// First wait in milliseconds before a colliding group is tried again; doubles with each try.
+const RETRY_MS: u64 = 10;
+/// Newest commits among which a group whose outcome is not known is looked for.
+const LOOK_BACK: usize = 200;
 
 impl Writer {
     pub(crate) fn open(database: Arc<Database>, lock: Lock) -> Result<Self, StoreError> {
         let failed = |error| database.failed()(error);
         let mut conn = database.connect().map_err(failed)?;
-        let head = conn.head().map_err(failed)?;
+        let newest = conn.query(conn.dialect().last_message, &[]).map_err(failed)?;
+        // After a commit of somebody else's nothing that the town derives may be trusted.
+        let ours = newest.first().is_some_and(|row| key_in(row).is_some());
+        let head = if ours { conn.head().map_err(failed)? } else { String::new() };
         let last_key = last_key(conn.as_mut()).map_err(failed)?;
         let keys = Keys::new(database.writer_id, last_key);
         let conn = Some(conn);
-        Ok(Self { database, conn, keys, last_key, head, unknown: false, _lock: lock })
+        let unknown = Unknown::No;
+        Ok(Self { database, conn, keys, last_key, head, unknown, owner: None, _lock: lock })
     }
 
     /// The hash of the newest commit.
@@ -100,10 +123,43 @@ impl Writer {
         &self.head
     }
 
+    /// Makes a town's daemon the owner of the database, for as long as no later one claims it.
+    ///
+    /// # Errors
+    /// [`StoreError::Owned`] by another town, and the engine's failure; nothing is changed then.
+    pub fn claim(&mut self, town: &str) -> Result<(), StoreError> {
+        let mut conn = self.ready()?;
+        let failed = |error| self.database.failed()(error);
+        conn.begin(Intent::Write).map_err(failed)?;
+        let mut tx = SqlTx::new(conn.as_mut());
+        let claimed =
+            tx.attempt(|tx| epoch::claim(tx, town, std::process::id())).map_err(failed)?;
+        let claimed = claimed.map_err(|error| failed(ConnError::Other(error.to_string())))?;
+        let owner =
+            claimed.map_err(|owner| StoreError::Owned { db: self.database.db.clone(), owner })?;
+        // No time is known here: the key follows the last one, the date is the engine's.
+        self.last_key = self.keys.next(0);
+        let message = format!("claimed by {owner}{}", key_line(self.last_key));
+        let info = CommitInfo { message: &message, author: STORE_AUTHOR, date_ms: None };
+        if let Some(hash) = conn.commit(&info).map_err(failed)? {
+            self.head = hash;
+        }
+        self.owner = Some(owner);
+        self.conn = Some(conn);
+        Ok(())
+    }
+
+    /// The connection, opened again if there is none.
+    fn ready(&mut self) -> Result<Box<dyn Conn>, StoreError> {
+        let failed = |error| self.database.failed()(error);
+        self.conn.take().map_or_else(|| self.database.connect().map_err(failed), Ok)
+    }
+
     /// Applies each submission in its own savepoint and commits those that were not refused.
     ///
     /// When nothing was changed, no byte is written. `now_ms` is the time of every op and of the
-    /// commit, in milliseconds since the epoch.
+    /// commit, in milliseconds since the epoch. A commit that collides with another writer's is
+    /// tried again, a bounded number of times.
     ///
     /// # Errors
     /// [`GroupError`]; nothing stands, except that for [`GroupError::Unknown`] only
@@ -113,22 +169,50 @@ impl Writer {
         group: &[Submission],
         now_ms: i64,
     ) -> Result<Answers, GroupError> {
-        if self.unknown {
+        if self.is_unsettled() {
             return Err(GroupError::Unknown(
                 "an earlier group has not been settled: call settle first".to_owned(),
             ));
         }
+        let mut tries = 0;
+        loop {
+            match self.try_group(group, now_ms) {
+                Err(GroupError::Busy(why)) if tries < self.database.retries => {
+                    tracing::debug!(db = %self.database.db, %why, tries, "again");
+                    pause::millis(RETRY_MS << tries);
+                    tries += 1;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn try_group(&mut self, group: &[Submission], now_ms: i64) -> Result<Answers, GroupError> {
         let mut conn = match self.conn.take() {
             Some(conn) => conn,
             None => self.database.connect()?,
         };
         // A panic in here leaves the question open.
-        self.unknown = true;
-        let answers = self.run(conn.as_mut(), group, now_ms);
-        self.unknown = matches!(answers, Err(ConnError::Unknown(_)));
+        self.unknown = Unknown::Group(None);
+        let mut answers = self.run(&mut conn, group, now_ms);
+        if matches!(answers, Err(Stop::Engine(ConnError::Down(_)))) {
+            // Nothing was published: a connection that broke while it was idle is no failure.
+            answers = match self.database.fresh() {
+                Ok(fresh) => {
+                    conn = fresh;
+                    self.run(&mut conn, group, now_ms)
+                }
+                Err(error) => Err(Stop::Engine(error)),
+            };
+        }
+        if !matches!(answers, Err(Stop::Engine(ConnError::Unknown(_)))) {
+            self.unknown = Unknown::No;
+        }
         // On an error the connection is dropped, and with it whatever it had open.
-        let answers = answers.inspect_err(|error| {
+        let answers = answers.map_err(|stop| {
+            let error = GroupError::from(stop);
             tracing::warn!(db = %self.database.db, %error, "a group failed");
+            error
         })?;
         self.conn = Some(conn);
         Ok(answers)
@@ -164,17 +248,28 @@ impl Writer {
     /// Whether the outcome of an earlier group is still to be settled.
     #[must_use]
     pub fn is_unsettled(&self) -> bool {
-        self.unknown
+        self.unknown != Unknown::No
     }
 
     fn run(
         &mut self,
-        conn: &mut dyn Conn,
+        conn: &mut Box<dyn Conn>,
         group: &[Submission],
         now_ms: i64,
-    ) -> Result<Answers, ConnError> {
+    ) -> Result<Answers, Stop> {
+        let conn = conn.as_mut();
+        if conn.disturbed()? {
+            self.head = outside::admit(conn, &mut self.keys, &self.head, now_ms)?;
+        }
         conn.begin(Intent::Write)?;
         let mut tx = SqlTx::new(conn);
+        if let Some(mine) = &self.owner {
+            let now = epoch::owner(&mut tx).map_err(|e| ConnError::Other(e.to_string()))?;
+            if let Some(other) = now.filter(|now| now != mine) {
+                conn.rollback()?;
+                return Err(Stop::Fenced(other));
+            }
+        }
         let mut answers = Answers::with_capacity(group.len());
         for submission in group {
             let mut ctx = Ctx {
@@ -191,6 +286,7 @@ impl Writer {
             Touched::Versioned => {
                 // A fresh key bounds all that were handed out, in the order of time.
                 self.last_key = self.keys.next(now_ms);
+                self.unknown = Unknown::Group(Some(self.last_key));
                 let accepted: Vec<&Submission> = group
                     .iter()
                     .zip(&answers)
@@ -207,21 +303,54 @@ impl Writer {
         Ok(answers)
     }
 
-    /// After [`GroupError::Unknown`]: opens again and looks whether the group stands.
+    /// After [`GroupError::Unknown`]: opens again and looks whether the group stands, by the key
+    /// that its commit would end with.
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be opened or read; the question stays open.
     pub fn settle(&mut self) -> Result<Settled, StoreError> {
         let failed = |error| self.database.failed()(error);
         self.conn = None;
-        let mut conn = (self.database.opener)().map_err(failed)?;
+        let mut conn = self.database.fresh().map_err(failed)?;
         let head = conn.head().map_err(failed)?;
-        // This lock admits one writer, so a head that moved is this writer's own group.
-        let settled = if head == self.head { Settled::Absent } else { Settled::Stands };
-        self.head = head;
+        let settled = match self.unknown {
+            Unknown::Group(Some(key)) if head != self.head => {
+                let sql = format!("SELECT message FROM dolt_log LIMIT {LOOK_BACK}");
+                let rows = conn.query(&sql, &[]).map_err(failed)?;
+                let stands = rows.iter().any(|row| key_in(row) == Some(key));
+                if stands { Settled::Stands } else { Settled::Absent }
+            }
+            Unknown::Group(_) | Unknown::No => Settled::Absent,
+        };
+        if settled == Settled::Stands {
+            self.head = head;
+        }
         self.conn = Some(conn);
-        self.unknown = false;
+        self.unknown = Unknown::No;
         Ok(settled)
+    }
+}
+
+/// Why a group came to a stop before its commit was known to stand.
+enum Stop {
+    /// The engine.
+    Engine(ConnError),
+    /// Another daemon owns the database.
+    Fenced(Owner),
+}
+
+impl From<ConnError> for Stop {
+    fn from(error: ConnError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<Stop> for GroupError {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Engine(error) => error.into(),
+            Stop::Fenced(owner) => Self::Fenced(owner),
+        }
     }
 }
 
@@ -289,15 +418,24 @@ pub(crate) fn key_line(last_key: i64) -> String {
     format!("\n\n{KEY_LINE}{last_key}")
 }
 
-/// The greatest key that may have been handed out: what the newest commit says, or what stands in
-/// the tables that are ordered by key.
+/// The key that a commit message ends with.
+fn key_in(row: &[Value]) -> Option<i64> {
+    let Some(Value::Text(message)) = row.first() else { return None };
+    let line = message.lines().find_map(|line| line.strip_prefix(KEY_LINE));
+    line.and_then(|key| key.trim().parse().ok())
+}
+
+/// The greatest key that may have been handed out: what the newest commit of ours says, or what
+/// stands in the tables that are ordered by key.
 pub(crate) fn last_key(conn: &mut dyn Conn) -> Result<i64, ConnError> {
-    let mut last = 0;
-    let said = conn.query(conn.dialect().last_message, &[])?;
-    if let Some(Value::Text(message)) = said.first().and_then(|row| row.first()) {
-        let line = message.lines().find_map(|line| line.strip_prefix(KEY_LINE));
-        last = line.and_then(|key| key.trim().parse().ok()).unwrap_or(0);
+    let newest = conn.query(conn.dialect().last_message, &[])?;
+    let mut last = newest.first().and_then(|row| key_in(row));
+    if last.is_none() {
+        // The newest commit is somebody else's: ours is further back.
+        let rows = conn.query("SELECT message FROM dolt_log", &[])?;
+        last = rows.iter().find_map(|row| key_in(row));
     }
+    let mut last = last.unwrap_or(0);
     let by_key = TABLES.iter().copied().filter(|table| keyed_by_seq(table));
     for table in by_key.chain([Outbox::TABLE]) {
         let sql = format!("SELECT MAX({}) FROM {}", quoted("seq"), quoted(table.name));

@@ -107,6 +107,10 @@ impl Books for Memory {
     fn stats(&self, db: &Db, now_ms: i64) -> Result<Stats, BooksError> {
         Ok(self.with(db, |memory| memory_query::stats(memory, now_ms))??)
     }
+
+    fn lead_ms(&self, db: &Db) -> Result<Option<i64>, BooksError> {
+        Ok(self.with(db, |memory| memory_query::lead_ms(memory))??)
+    }
 }
 
 /// Secrets are `secret of SESSION`.

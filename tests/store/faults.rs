@@ -104,24 +104,35 @@ impl Conn for Faulty {
         }
         Ok(done)
     }
-    fn publish(&mut self) -> Result<(), ConnError> {
-        self.inner.publish()
+    fn call(&mut self, procedure: &str, args: &[&str]) -> Result<Vec<Vec<Value>>, ConnError> {
+        self.inner.call(procedure, args)
+    }
+    fn end(&mut self, published: bool) -> Result<(), ConnError> {
+        self.inner.end(published)
     }
     fn rollback(&mut self) -> Result<(), ConnError> {
         self.inner.rollback()
+    }
+    fn disturbed(&mut self) -> Result<bool, ConnError> {
+        self.inner.disturbed()
     }
     fn head(&mut self) -> Result<String, ConnError> {
         self.inner.head()
     }
 }
 
+/// Without retries, so that every fault shows.
 fn faulty() -> (tempfile::TempDir, Ledger, Db, Writer, Plan) {
+    faulty_with(0)
+}
+
+fn faulty_with(retries: u32) -> (tempfile::TempDir, Ledger, Db, Writer, Plan) {
     let dir = tempfile::tempdir().unwrap();
     let plan = Plan::default();
     let given = Arc::clone(&plan);
     let ledger = Ledger::wrapped(
         dir.path(),
-        Settings::default(),
+        Settings { retries, ..Settings::default() },
         Arc::new(move |inner| Box::new(Faulty { inner, plan: Arc::clone(&given), changes: 0 })),
     );
     let db = Db::from("shop");
@@ -148,6 +159,19 @@ fn an_unknown_outcome_is_settled_by_looking() {
         assert_eq!(again[0].is_ok(), settled == Settled::Absent, "{again:?}");
         assert!(bead(&ledger, &db, "sh-a").is_some());
     }
+}
+
+#[test]
+fn a_collision_is_tried_again_within_its_bound() {
+    let (_dir, ledger, db, mut writer, plan) = faulty_with(2);
+    plan.lock().unwrap().extend([Fault::Busy, Fault::Busy]);
+    let answers = writer.commit_group(&[one("overseer", create("sh-a"))], T0).unwrap();
+    assert!(answers[0].is_ok(), "{answers:?}");
+    assert!(bead(&ledger, &db, "sh-a").is_some());
+    plan.lock().unwrap().extend([Fault::Busy, Fault::Busy, Fault::Busy]);
+    let error = writer.commit_group(&[one("overseer", create("sh-b"))], T0).unwrap_err();
+    assert!(matches!(error, GroupError::Busy(_)), "{error}");
+    assert!(bead(&ledger, &db, "sh-b").is_none());
 }
 
 #[test]

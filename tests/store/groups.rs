@@ -136,14 +136,14 @@ fn what_was_not_committed_is_gone_after_reopening() {
 }
 
 #[test]
-fn settling_tells_whether_the_head_moved() {
+fn a_commit_from_outside_is_not_mistaken_for_the_own_group() {
     let (_dir, ledger, db) = town();
     let mut writer = writer(&ledger, &db);
     assert_eq!(writer.settle().unwrap(), Settled::Absent);
     ledger
         .query(&db, |conn| conn.query("SELECT dolt_commit('--allow-empty', '-m', 'x')", &[]))
         .unwrap();
-    assert_eq!(writer.settle().unwrap(), Settled::Stands);
+    assert_eq!(writer.settle().unwrap(), Settled::Absent, "it is nobody's group");
     commit(&mut writer, create("sh-a"));
     assert!(bead(&ledger, &db, "sh-a").is_some());
 }

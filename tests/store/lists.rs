@@ -66,6 +66,7 @@ fn bead(seq: i64, id: BeadId, pick: &[u8]) -> Bead {
         status: if at(2) % 2 == 0 { Status::Open } else { status },
         priority: i64::try_from(at(3) % 5).unwrap(),
         issue_type: BeadType::ALL[at(4) % BeadType::ALL.len()],
+        work: BeadType::ALL[at(4) % BeadType::ALL.len()].is_work(),
         assignee: (at(5) % 2 == 0).then(|| Name(format!("who-{}", at(5) % 3))),
         created_by: Name::from("me"),
         created_at: i64::try_from(at(6)).unwrap(),
@@ -192,6 +193,8 @@ fn sql_answers_as_the_model_does() {
         }
         let sql = query::stats(conn, NOW).unwrap();
         prop_assert_eq!(sql, memory_query::stats(&mut memory, NOW).unwrap());
+        let sql = query::lead_ms(conn).unwrap();
+        prop_assert_eq!(sql, memory_query::lead_ms(&mut memory).unwrap());
         let sql = query::labels_of(conn, &asked).unwrap();
         prop_assert_eq!(sql, memory_query::labels_of(&mut memory, &asked).unwrap());
         let sql = query::counts_of(conn, &asked).unwrap();

@@ -58,6 +58,7 @@ fn beads(full: bool) -> Bead {
         status: Status::Hooked,
         priority: 4,
         issue_type: BeadType::MergeRequest,
+        work: false,
         assignee: full.then(|| name("gt/polecats/x")),
         created_by: name("overseer"),
         created_at: 0,

@@ -84,6 +84,7 @@ fn server(port: u16, database: &str) -> Server {
         user: "root".to_owned(),
         password: String::new(),
         database: database.to_owned(),
+        tls: false,
     }
 }
 

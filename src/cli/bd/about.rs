@@ -50,7 +50,8 @@ impl Stats {
         ];
         let rows = rows.map(|(name, count)| vec![name.to_owned(), count.to_string()]);
         render::table(&["BEADS", &format!("in {db}")], rows.to_vec())?;
-        render::line(&format!("mean lead time: {} h", summary.average_lead_time_hours))
+        let lead = summary.average_lead_time_hours.unwrap_or(0.0);
+        render::line(&format!("mean lead time: {lead} h"))
     }
 }
 

@@ -25,7 +25,6 @@ use crate::model::query::BeadFilter;
 use crate::model::query::LIST_LIMIT;
 use crate::model::query::READY_LIMIT;
 use crate::model::query::Sort;
-use crate::model::query::work_types;
 use crate::model::value::Name;
 
 /// Types that a list leaves out unless they are asked for: the town's own bookkeeping.
@@ -253,8 +252,7 @@ pub(super) struct Blocked {
 
 impl Blocked {
     pub(super) fn run(self, run: &Run) -> Result<u8, DoorError> {
-        let filter =
-            BeadFilter { types: work_types(), blocked: true, limit: None, ..BeadFilter::list() };
+        let filter = BeadFilter { blocked: true, limit: None, ..BeadFilter::list() };
         let filter = self.which.narrow(run, filter)?;
         let mut views = ask(run, self.which.databases(run)?, filter)?;
         views.retain(|view| !view.blocked_by.is_empty());

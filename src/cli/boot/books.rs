@@ -86,4 +86,8 @@ impl Books for DaemonBooks {
     fn stats(&self, db: &Db, now_ms: i64) -> Result<Stats, BooksError> {
         self.query(db, |conn| query::stats(conn, now_ms))
     }
+
+    fn lead_ms(&self, db: &Db) -> Result<Option<i64>, BooksError> {
+        self.query(db, query::lead_ms)
+    }
 }

@@ -17,6 +17,7 @@ use crate::config::registry::Registry;
 use crate::config::registry::RigEntry;
 use crate::model::ids::RigName;
 use crate::store::ledger;
+use crate::store::ledger::Engine;
 
 /// Milliseconds as a duration.
 fn millis(ms: i64) -> Duration {
@@ -76,6 +77,8 @@ pub fn ledger_settings(settings: &Settings) -> ledger::Settings {
         busy_ms: store.busy_ms,
         writer_wait_ms: store.writer_wait_ms,
         writer_id: store.writer_id,
+        retries: store.retries,
+        engine: Engine::Embedded,
     }
 }
 

@@ -293,7 +293,11 @@ impl Desk {
             closable = children.values().filter(|closed| **closed).count();
         }
         let epics = i64::try_from(closable).unwrap_or(i64::MAX);
-        Ok(StatsView { summary: summary(&stats, epics), by_status: stats.by_status })
+        let lead = self.books.lead_ms(db).map_err(unread)?.unwrap_or(0);
+        // Hours with two digits: more would only be noise.
+        let lead = (lead / 36_000) as f64 / 100.0;
+        let summary = Summary { average_lead_time_hours: Some(lead), ..summary(&stats, epics) };
+        Ok(StatsView { summary, by_status: stats.by_status })
     }
 
     pub(super) fn deps(&self, id: &BeadId) -> Result<Vec<DepView>, DoorError> {
@@ -344,10 +348,9 @@ impl Desk {
     }
 }
 
-/// A database's numbers in upstream's words.
+/// A database's numbers in upstream's words; the lead time is for who wants to pay for it.
 pub(super) fn summary(stats: &Stats, epics_eligible_for_closure: i64) -> Summary {
     let of = |status: Status| stats.by_status.get(status.as_str()).copied().unwrap_or(0);
-    let lead = stats.lead_ms.unwrap_or(0);
     Summary {
         total_issues: stats.total,
         open_issues: of(Status::Open),
@@ -358,7 +361,6 @@ pub(super) fn summary(stats: &Stats, epics_eligible_for_closure: i64) -> Summary
         ready_issues: stats.ready,
         pinned_issues: of(Status::Pinned),
         epics_eligible_for_closure,
-        // Hours with two digits: more would only be noise.
-        average_lead_time_hours: (lead / 36_000) as f64 / 100.0,
+        average_lead_time_hours: None,
     }
 }

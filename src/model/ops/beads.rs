@@ -147,6 +147,7 @@ pub(super) fn create(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, new: &NewBead) -> Resul
 }
 
 fn fresh(ctx: &Ctx<'_>, new: &NewBead, seq: i64, id: &BeadId) -> Bead {
+    let issue_type = new.issue_type.unwrap_or(BeadType::Task);
     Bead {
         seq,
         id: id.clone(),
@@ -157,7 +158,8 @@ fn fresh(ctx: &Ctx<'_>, new: &NewBead, seq: i64, id: &BeadId) -> Bead {
         notes: new.notes.clone(),
         status: Status::Open,
         priority: new.priority.unwrap_or(2),
-        issue_type: new.issue_type.unwrap_or(BeadType::Task),
+        issue_type,
+        work: issue_type.is_work(),
         assignee: new.assignee.clone(),
         created_by: ctx.who(),
         created_at: ctx.now,
@@ -264,6 +266,7 @@ fn overwrite(bead: &mut Bead, edit: &Edit) {
     }
     bead.priority = edit.priority.unwrap_or(bead.priority);
     bead.issue_type = edit.issue_type.unwrap_or(bead.issue_type);
+    bead.work = bead.issue_type.is_work();
     if let Some(assignee) = &edit.assignee {
         bead.assignee = (!assignee.0.is_empty()).then(|| assignee.clone());
     }

@@ -6,6 +6,7 @@
 mod beads;
 mod blocked;
 mod by_hand;
+mod derived;
 mod edges;
 mod fact;
 mod fields;
@@ -20,6 +21,7 @@ mod sessions;
 mod support;
 mod work;
 
+pub use derived::derive_again;
 pub use edges::open_blockers;
 pub use fact::Fact;
 pub use fact::Facts;

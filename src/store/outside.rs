@@ -1,0 +1,71 @@
+//! What others do to a database of ours: seen at the start of each group, kept apart from our own
+//! changes, and made whole again.
+//!
+//! Rows that somebody left uncommitted would become part of our next commit, under our name. They
+//! are committed first, by themselves, as `outside`. What the town derives from rows (who is
+//! blocked) is derived again after any change from outside.
+
+use crate::model::ops;
+use crate::model::ops::Keys;
+use crate::model::value::Value;
+use crate::store::conn::CommitInfo;
+use crate::store::conn::Conn;
+use crate::store::conn::ConnError;
+use crate::store::conn::Intent;
+use crate::store::sql_tx::SqlTx;
+use crate::store::sql_tx::Touched;
+use crate::store::writer::STORE_AUTHOR;
+use crate::store::writer::key_line;
+
+/// Author of what others left behind.
+const OUTSIDE: &str = "outside <outside@gastown.local>";
+
+/// Rows of versioned tables that are in no commit.
+const UNCOMMITTED: &str = "SELECT COUNT(*) FROM dolt_status";
+
+/// Admits what others did since `head` was the newest commit; answers the newest one now.
+///
+/// # Errors
+/// As [`Conn::commit`].
+pub(super) fn admit(
+    conn: &mut dyn Conn,
+    keys: &mut Keys,
+    head: &str,
+    now_ms: i64,
+) -> Result<String, ConnError> {
+    let left = match conn.query(UNCOMMITTED, &[])?.first().and_then(|row| row.first()) {
+        Some(Value::Int(count)) => *count,
+        other => return Err(ConnError::Other(format!("dolt_status answered {other:?}"))),
+    };
+    if left > 0 {
+        tracing::warn!(tables = left, "rows from outside are committed by themselves");
+        let message =
+            format!("rows found uncommitted in {left} tables{}", key_line(keys.next(now_ms)));
+        conn.begin(Intent::Write)?;
+        conn.commit(&CommitInfo { message: &message, author: OUTSIDE, date_ms: Some(now_ms) })?;
+    }
+    let newest = conn.head()?;
+    if newest == head {
+        return Ok(newest);
+    }
+    tracing::warn!(from = head, to = newest, "the history moved from outside");
+    derive_again(conn, keys, now_ms)?;
+    conn.head()
+}
+
+fn derive_again(conn: &mut dyn Conn, keys: &mut Keys, now_ms: i64) -> Result<(), ConnError> {
+    conn.begin(Intent::Write)?;
+    let mut tx = SqlTx::new(conn);
+    let derived = tx.attempt(|tx| ops::derive_again(tx))?;
+    let facts = derived.map_err(|refused| ConnError::Other(refused.to_string()))?;
+    if tx.touched() == Touched::Nothing {
+        return conn.rollback();
+    }
+    let message = format!(
+        "{} beads follow what was changed from outside{}",
+        facts.len(),
+        key_line(keys.next(now_ms))
+    );
+    conn.commit(&CommitInfo { message: &message, author: STORE_AUTHOR, date_ms: Some(now_ms) })?;
+    Ok(())
+}
