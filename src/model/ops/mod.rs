@@ -27,6 +27,7 @@ pub use fact::Fact;
 pub use fact::Facts;
 pub use fields::Edit;
 pub use fields::NewBead;
+pub use mail::ASKS_FOR_HELP;
 pub use op::Op;
 pub use refused::Refused;
 pub use sessions::AfterExit;
