@@ -26,6 +26,7 @@ pub use edges::open_blockers;
 pub use fact::Fact;
 pub use fact::Facts;
 pub use fields::Edit;
+pub use fields::ForeignDep;
 pub use fields::NewBead;
 pub use mail::ASKS_FOR_HELP;
 pub use op::Op;
