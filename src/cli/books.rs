@@ -12,6 +12,9 @@ use crate::model::ids::BeadId;
 use crate::model::ids::Db;
 use crate::model::ops::Facts;
 use crate::model::ops::Op;
+use crate::model::past::Commit;
+use crate::model::past::Moment;
+use crate::model::past::Point;
 use crate::model::query::BeadFilter;
 use crate::model::query::Counts;
 use crate::model::query::Linked;
@@ -22,6 +25,7 @@ use crate::model::value::Name;
 use crate::store::error::GroupError;
 use crate::store::error::StoreError;
 use crate::store::ledger::Ledger;
+use crate::store::past;
 use crate::store::query;
 use crate::store::writer::Single;
 use crate::store::writer::Submission;
@@ -73,6 +77,20 @@ impl Books for LedgerBooks {
 
     fn read(&self, db: &Db, body: Body<'_>) -> Result<(), BooksError> {
         let answer = self.ledger.read(db, body).map_err(unreadable)?;
+        Ok(answer?)
+    }
+
+    fn moment(&self, db: &Db, point: &Point) -> Result<Moment, BooksError> {
+        let found = self.ledger.query(db, |conn| past::resolve(conn, point)).map_err(unreadable)?;
+        found.map_err(BooksError::NoMoment)
+    }
+
+    fn log(&self, db: &Db, limit: Option<usize>) -> Result<Vec<Commit>, BooksError> {
+        self.ledger.query(db, |conn| past::log(conn, limit)).map_err(unreadable)
+    }
+
+    fn read_at(&self, db: &Db, commit: &str, body: Body<'_>) -> Result<(), BooksError> {
+        let answer = self.ledger.read_at(db, commit, |tx| body(tx)).map_err(unreadable)?;
         Ok(answer?)
     }
 

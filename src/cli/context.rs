@@ -153,6 +153,18 @@ impl Context {
         routing::route(&self.databases(), id)
     }
 
+    /// What a history is asked of: an id as [`Context::id`], an address, or the name of a rig.
+    ///
+    /// # Errors
+    /// As [`Context::default_db`].
+    pub fn subject(&self, text: &str) -> Result<BeadId, DoorError> {
+        let is_rig = self.databases().iter().any(|(db, _)| db.as_str() == text);
+        if is_rig || text.contains('/') {
+            return Ok(BeadId::from(text));
+        }
+        self.id(text)
+    }
+
     /// The id that was typed; without a prefix it gets that of the default database.
     ///
     /// # Errors

@@ -19,3 +19,4 @@ pub mod town;
 
 pub use bd::run_bd;
 pub use gt::run_gt;
+pub mod when;

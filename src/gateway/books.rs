@@ -14,6 +14,10 @@ use crate::model::ids::RigName;
 use crate::model::ids::SessionId;
 use crate::model::ops::Facts;
 use crate::model::ops::Op;
+use crate::model::past::Commit;
+use crate::model::past::Moment;
+use crate::model::past::NoMoment;
+use crate::model::past::Point;
 use crate::model::query::BeadFilter;
 use crate::model::query::Counts;
 use crate::model::query::Linked;
@@ -33,6 +37,9 @@ pub enum BooksError {
     /// The transaction failed, or a stored cell has a foreign shape.
     #[error(transparent)]
     Tx(#[from] TxError),
+    /// There is no such moment in the history.
+    #[error("no such moment: {0:?}")]
+    NoMoment(NoMoment),
 }
 
 /// What reads one snapshot.
@@ -54,6 +61,24 @@ pub trait Books: Send + Sync {
     /// # Errors
     /// [`BooksError`], and what `body` answers.
     fn read(&self, db: &Db, body: Body<'_>) -> Result<(), BooksError>;
+
+    /// The commit that a point means.
+    ///
+    /// # Errors
+    /// [`BooksError`]; [`BooksError::NoMoment`] where history has none.
+    fn moment(&self, db: &Db, point: &Point) -> Result<Moment, BooksError>;
+
+    /// Commits, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`BooksError`].
+    fn log(&self, db: &Db, limit: Option<usize>) -> Result<Vec<Commit>, BooksError>;
+
+    /// Runs `body` over what stood at a commit, given by its full hash.
+    ///
+    /// # Errors
+    /// [`BooksError`], and what `body` answers.
+    fn read_at(&self, db: &Db, commit: &str, body: Body<'_>) -> Result<(), BooksError>;
 
     /// The beads that a filter admits, in its order, up to its limit.
     ///

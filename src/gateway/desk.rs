@@ -6,6 +6,7 @@
 mod allow;
 mod beads;
 mod caller;
+mod past;
 mod town;
 mod write;
 
@@ -151,6 +152,9 @@ impl Desk {
         match query {
             Query::Beads { dbs, filter } => result(&self.beads(dbs, filter, now)?),
             Query::Show { ids } => result(&self.show(ids)?),
+            Query::ShowAt { ids, at } => result(&self.show_at(ids, at)?),
+            Query::Diff { db, from, to } => result(&self.diff(db, from, to)?),
+            Query::Log { db, limit } => result(&self.log(db, *limit)?),
             Query::Stats { db } => result(&self.stats(db, now)?),
             Query::Deps { id } => result(&self.deps(id)?),
             Query::Labels { db, id } => result(&self.labels(db, id.as_ref())?),
@@ -215,6 +219,7 @@ fn unread(error: BooksError) -> DoorError {
     match error {
         BooksError::Unavailable(text) => DoorError::new("unavailable", text),
         BooksError::Tx(error) => DoorError::new("store", error.to_string()),
+        BooksError::NoMoment(why) => past::no_moment(why),
     }
 }
 

@@ -13,6 +13,7 @@ use crate::model::ids::RigName;
 use crate::model::ids::Sha;
 use crate::model::ops::Facts;
 use crate::model::ops::Op;
+use crate::model::past::Point;
 use crate::model::query::BeadFilter;
 
 /// Version of this protocol; another one is refused.
@@ -77,6 +78,29 @@ pub enum Query {
         /// Which; each in its own database.
         ids: Vec<BeadId>,
     },
+    /// Beads as they were; answered as `ShownAt`.
+    ShowAt {
+        /// Which; each in its own database.
+        ids: Vec<BeadId>,
+        /// When.
+        at: Point,
+    },
+    /// What became of a database's beads between two points; answered as `DiffView`.
+    Diff {
+        /// Where.
+        db: Db,
+        /// From when.
+        from: Point,
+        /// To when.
+        to: Point,
+    },
+    /// Commits of a database, newest first; answered as `[CommitView]`.
+    Log {
+        /// Where.
+        db: Db,
+        /// Most commits.
+        limit: Option<usize>,
+    },
     /// Counts of one database; answered as `StatsView`.
     Stats {
         /// Where.
@@ -96,7 +120,7 @@ pub enum Query {
     },
     /// Recorded changes of a subject, oldest first; answered as `[ChangeView]`.
     History {
-        /// Which.
+        /// A bead, merge request or agent by id, an agent by address, or a rig by name.
         id: BeadId,
     },
     /// What is on a hook; answered as `HookView`.

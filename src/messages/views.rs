@@ -3,6 +3,7 @@
 //! Field names and what is left out when empty follow upstream's JSON; what is the town's own has
 //! views of its own. Times are RFC 3339 in UTC with milliseconds. Nothing here asks a database.
 
+mod past;
 mod town;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,15 @@ use crate::model::query::Linked;
 use crate::model::rows::Bead;
 use crate::model::rows::Change;
 use crate::model::rows::Comment;
+use crate::model::rows::Dep;
 
+pub use past::BeadLine;
+pub use past::ChangedBead;
+pub use past::CommitView;
+pub use past::DiffView;
+pub use past::FieldChange;
+pub use past::PointView;
+pub use past::ShownAt;
 pub use town::AgentFields;
 pub use town::AgentView;
 pub use town::ConvoyView;
@@ -272,6 +281,18 @@ pub struct DepView {
     /// By whom.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<String>,
+}
+
+impl From<&Dep> for DepView {
+    fn from(row: &Dep) -> Self {
+        Self {
+            issue_id: row.bead.clone(),
+            depends_on_id: row.target.clone(),
+            dep_type: row.dep_type,
+            created_at: rfc3339(row.created_at),
+            created_by: Some(row.created_by.0.clone()),
+        }
+    }
 }
 
 /// The numbers of one database.

@@ -13,6 +13,7 @@ pub mod merge;
 pub mod mutant;
 pub mod ops;
 pub mod parcel;
+pub mod past;
 pub mod query;
 pub mod rows;
 pub mod table;

@@ -198,6 +198,23 @@ impl Ledger {
         })
     }
 
+    /// Runs `body` over what stood at a commit, given by its full hash. Changes are errors.
+    ///
+    /// # Errors
+    /// As [`Ledger::read`]; the engine's failure when the commit is not there.
+    pub fn read_at<T>(
+        &self,
+        db: &Db,
+        commit: &str,
+        body: impl FnOnce(&mut dyn Tx) -> T,
+    ) -> Result<T, StoreError> {
+        self.query(db, |conn| {
+            let mut tx = SqlTx::reader_at(conn, commit)?;
+            let answer = body(&mut tx);
+            tx.into_failure().map_or(Ok(answer), Err)
+        })
+    }
+
     /// Runs `body` on a connection in a snapshot: for [`crate::store::query`].
     ///
     /// # Errors

@@ -11,6 +11,7 @@ pub mod error;
 pub mod ledger;
 mod lock;
 mod outside;
+pub mod past;
 mod pause;
 mod place;
 mod pool;

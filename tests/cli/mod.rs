@@ -4,4 +4,5 @@ mod bd;
 pub mod desk;
 mod gt;
 mod mr_ready;
+mod past;
 mod running;

@@ -29,6 +29,10 @@ use gastown::model::ops::Facts;
 use gastown::model::ops::Keys;
 use gastown::model::ops::NewBead;
 use gastown::model::ops::Op;
+use gastown::model::past::Commit;
+use gastown::model::past::Moment;
+use gastown::model::past::NoMoment;
+use gastown::model::past::Point;
 use gastown::model::query::BeadFilter;
 use gastown::model::query::Counts;
 use gastown::model::query::Linked;
@@ -86,6 +90,19 @@ impl Books for Memory {
 
     fn read(&self, db: &Db, body: Body<'_>) -> Result<(), BooksError> {
         Ok(self.with(db, |memory| body(memory))??)
+    }
+
+    fn moment(&self, _db: &Db, _point: &Point) -> Result<Moment, BooksError> {
+        // Memory has a present and no history.
+        Err(BooksError::NoMoment(NoMoment::Empty))
+    }
+
+    fn log(&self, _db: &Db, _limit: Option<usize>) -> Result<Vec<Commit>, BooksError> {
+        Ok(Vec::new())
+    }
+
+    fn read_at(&self, db: &Db, commit: &str, _body: Body<'_>) -> Result<(), BooksError> {
+        Err(BooksError::Unavailable(format!("{db} has no commit {commit}")))
     }
 
     fn list(&self, db: &Db, filter: &BeadFilter) -> Result<Vec<Bead>, BooksError> {

@@ -1,4 +1,4 @@
-//! `bd stats`, `history`, `where`, and what the program says of itself.
+//! `bd stats`, `where`, and what the program says of itself.
 
 use clap::Args;
 use clap::CommandFactory;
@@ -15,7 +15,6 @@ use crate::cli::render;
 use crate::messages::door::DoorError;
 use crate::messages::door::PROTOCOL;
 use crate::messages::door::Query;
-use crate::messages::views::ChangeView;
 use crate::messages::views::StatsView;
 use crate::messages::views::Summary;
 use crate::model::bead::BeadType;
@@ -52,33 +51,6 @@ impl Stats {
         render::table(&["BEADS", &format!("in {db}")], rows.to_vec())?;
         let lead = summary.average_lead_time_hours.unwrap_or(0.0);
         render::line(&format!("mean lead time: {lead} h"))
-    }
-}
-
-/// What was changed, when and by whom.
-#[derive(Debug, Args)]
-pub(super) struct History {
-    /// The bead.
-    id: String,
-    /// Most lines, the newest; 0 is all.
-    #[arg(short = 'n', long, default_value_t = 0)]
-    limit: usize,
-}
-
-impl History {
-    pub(super) fn run(self, run: &Run) -> Result<u8, DoorError> {
-        let id = run.context.id(&self.id)?;
-        let mut changes: Vec<ChangeView> = call::ask(&run.context, Query::History { id })?;
-        if self.limit > 0 {
-            changes.drain(..changes.len().saturating_sub(self.limit));
-        }
-        if run.json {
-            return render::json(&changes);
-        }
-        let rows = changes
-            .into_iter()
-            .map(|change| vec![change.at, change.actor, change.op, change.detail.to_string()]);
-        render::table(&["WHEN", "WHO", "WHAT", ""], rows.collect())
     }
 }
 

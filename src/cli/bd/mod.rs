@@ -9,6 +9,7 @@ mod dep;
 mod init;
 mod issues;
 mod list;
+mod past;
 mod remark;
 mod show;
 mod update;
@@ -141,7 +142,11 @@ enum Command {
     #[command(visible_alias = "status")]
     Stats(about::Stats),
     /// What was changed, when and by whom.
-    History(about::History),
+    History(past::History),
+    /// What became of beads between two points in time.
+    Diff(past::Diff),
+    /// The commits of a database.
+    Log(past::Log),
     /// Which database this directory belongs to.
     Where(about::Where),
     /// The types of beads.
@@ -206,6 +211,8 @@ impl Bd {
             Command::Label(args) => args.run(&run),
             Command::Stats(args) => args.run(&run),
             Command::History(args) => args.run(&run),
+            Command::Diff(args) => args.run(&run),
+            Command::Log(args) => args.run(&run),
             Command::Where(args) => args.run(&run),
             Command::Init(_)
             | Command::Version(_)

@@ -8,12 +8,15 @@ use crate::cli::bd::issues;
 use crate::cli::call;
 use crate::cli::error;
 use crate::cli::render;
+use crate::cli::when;
 use crate::messages::door::DoorError;
 use crate::messages::door::Query;
 use crate::messages::views::IssueView;
+use crate::messages::views::ShownAt;
 use crate::model::bead::BeadType;
 use crate::model::bead::DepType;
 use crate::model::bead::Status;
+use crate::model::past::Point;
 use crate::model::query::BeadFilter;
 
 /// Show beads with their edges.
@@ -21,7 +24,7 @@ use crate::model::query::BeadFilter;
 /// Works on everything that has an id: work, agents, roles, merge requests, convoys, messages.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  bd show gt-a1b\n  bd show gt-a1b hq-mayor --json\n  \
-    bd show gt-a1b --children")]
+    bd show gt-a1b --children\n  bd show gt-a1b --as-of '2h ago'")]
 pub(super) struct Show {
     /// Ids; the beginning of one is enough.
     #[arg(required = true)]
@@ -38,10 +41,16 @@ pub(super) struct Show {
     /// What depends on it too (JSON; plain text always has it).
     #[arg(long)]
     include_dependents: bool,
+    /// As they were: a time, '2h ago', a commit or the beginning of one, HEAD~1.
+    #[arg(long, value_name = "WHEN", value_parser = when::point, conflicts_with = "children")]
+    as_of: Option<Point>,
 }
 
 impl Show {
     pub(super) fn run(self, run: &Run) -> Result<u8, DoorError> {
+        if let Some(at) = self.as_of.clone() {
+            return self.past(run, at);
+        }
         let found = issues::find(run, &self.ids)?;
         let mut code = error::OK;
         let mut views = Vec::new();
@@ -69,6 +78,29 @@ impl Show {
             render::raw(&texts.join("\n"))?;
         }
         Ok(code)
+    }
+
+    /// The beads as they were, after a line that says when that was.
+    fn past(&self, run: &Run, at: Point) -> Result<u8, DoorError> {
+        let ids = self.ids.iter().map(|id| run.context.id(id)).collect::<Result<_, _>>()?;
+        let shown: ShownAt = call::ask(&run.context, Query::ShowAt { ids, at })?;
+        for note in shown.points.iter().filter_map(|point| point.note.as_ref()) {
+            render::complain(&format!("note: {note}"));
+        }
+        if run.json {
+            return render::json(
+                &shown.issues.iter().map(|view| self.detail(view)).collect::<Vec<_>>(),
+            );
+        }
+        for point in shown.points.iter().filter(|_| !run.quiet) {
+            let commit = point.commit.get(..12).unwrap_or(&point.commit);
+            render::line(&format!("{} at {} (commit {commit})", point.database, point.date))?;
+        }
+        if self.short {
+            return issues::print(&shown.issues, "");
+        }
+        let texts: Vec<String> = shown.issues.iter().map(whole).collect();
+        render::raw(&texts.join("\n"))
     }
 
     /// A bead as upstream prints details.

@@ -13,6 +13,9 @@ use crate::model::ids::BeadId;
 use crate::model::ids::Db;
 use crate::model::ops::Facts;
 use crate::model::ops::Op;
+use crate::model::past::Commit;
+use crate::model::past::Moment;
+use crate::model::past::Point;
 use crate::model::query::BeadFilter;
 use crate::model::query::Counts;
 use crate::model::query::Linked;
@@ -23,6 +26,7 @@ use crate::model::value::Name;
 use crate::store::conn::Conn;
 use crate::store::conn::ConnError;
 use crate::store::error::StoreError;
+use crate::store::past;
 use crate::store::query;
 
 /// Books over a running town.
@@ -64,6 +68,21 @@ impl Books for DaemonBooks {
 
     fn read(&self, db: &Db, body: Body<'_>) -> Result<(), BooksError> {
         let answer = self.keeper.held.ledger().read(db, |tx| body(tx)).map_err(unavailable)?;
+        Ok(answer?)
+    }
+
+    fn moment(&self, db: &Db, point: &Point) -> Result<Moment, BooksError> {
+        let found = self.query(db, |conn| past::resolve(conn, point))?;
+        found.map_err(BooksError::NoMoment)
+    }
+
+    fn log(&self, db: &Db, limit: Option<usize>) -> Result<Vec<Commit>, BooksError> {
+        self.query(db, |conn| past::log(conn, limit))
+    }
+
+    fn read_at(&self, db: &Db, commit: &str, body: Body<'_>) -> Result<(), BooksError> {
+        let answer =
+            self.keeper.held.ledger().read_at(db, commit, |tx| body(tx)).map_err(unavailable)?;
         Ok(answer?)
     }
 

@@ -8,7 +8,6 @@ use crate::cli::render;
 use crate::messages::door::DoorError;
 use crate::messages::door::Query;
 use crate::messages::views::ChangeView;
-use crate::model::ids::BeadId;
 
 /// What was changed, by whom.
 ///
@@ -16,7 +15,7 @@ use crate::model::ids::BeadId;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  gt log we-1a2\n  gt log we-web-polecat-alpha -n 5")]
 pub struct Log {
-    /// Of what: the id of a bead, agent, merge request or convoy.
+    /// Of what: a bead, agent, merge request or convoy by id, an agent by address, a rig by name.
     id: String,
     /// The newest only.
     #[arg(long, short = 'n', default_value_t = 50)]
@@ -29,14 +28,12 @@ pub struct Log {
 impl Log {
     pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
         let here = Here::find(at)?;
-        let mut all: Vec<ChangeView> = here.ask(Query::History { id: BeadId(self.id.clone()) })?;
+        let id = here.context.subject(&self.id)?;
+        let mut all: Vec<ChangeView> = here.ask(Query::History { id })?;
         let old = all.len().saturating_sub(self.lines);
         all.drain(..old);
         if self.json {
             return render::json(&all);
-        }
-        if all.is_empty() {
-            return render::line(&format!("nothing is recorded of {}", self.id));
         }
         let rows = all.into_iter().map(|c| vec![c.at, c.actor, c.op, c.detail.to_string()]);
         render::table(&["WHEN", "WHO", "WHAT", ""], rows.collect())

@@ -9,7 +9,6 @@ use crate::gateway::desk::unread;
 use crate::gateway::routing;
 use crate::messages::door::DoorError;
 use crate::messages::views::AgentFields;
-use crate::messages::views::ChangeView;
 use crate::messages::views::CommentView;
 use crate::messages::views::DepView;
 use crate::messages::views::IssueView;
@@ -17,7 +16,6 @@ use crate::messages::views::LinkedBrief;
 use crate::messages::views::LinkedIssue;
 use crate::messages::views::StatsView;
 use crate::messages::views::Summary;
-use crate::messages::views::rfc3339;
 use crate::model::bead::BeadType;
 use crate::model::bead::DepType;
 use crate::model::bead::Status;
@@ -29,7 +27,6 @@ use crate::model::query::Stats;
 use crate::model::query::Way;
 use crate::model::rows::Agent;
 use crate::model::rows::Bead;
-use crate::model::rows::Change;
 use crate::model::rows::Comment;
 use crate::model::rows::Dep;
 use crate::model::rows::Label;
@@ -313,16 +310,7 @@ impl Desk {
         let Some(rows) = found else {
             return Err(DoorError::new("not_found", format!("bead '{id}' not found in {db}")));
         };
-        Ok(rows
-            .into_iter()
-            .map(|row| DepView {
-                issue_id: row.bead,
-                depends_on_id: row.target,
-                dep_type: row.dep_type,
-                created_at: rfc3339(row.created_at),
-                created_by: Some(row.created_by.0),
-            })
-            .collect())
+        Ok(rows.iter().map(DepView::from).collect())
     }
 
     pub(super) fn labels(&self, db: &Db, id: Option<&BeadId>) -> Result<Vec<Name>, DoorError> {
@@ -335,16 +323,6 @@ impl Desk {
         let rows = self.read(&db, |tx| tx.with::<Label>(None, prefix.clone()))?;
         let labels: BTreeSet<Name> = rows.into_iter().map(|row| row.label).collect();
         Ok(labels.into_iter().collect())
-    }
-
-    pub(super) fn history(&self, id: &BeadId) -> Result<Vec<ChangeView>, DoorError> {
-        let db = routing::route(&self.books.databases(), id)?;
-        let rows = self.read(&db, |tx| tx.with::<Change>(None, vec![id.to_value()]))?;
-        if rows.is_empty() {
-            let text = format!("nothing is recorded of '{id}' in {db}");
-            return Err(DoorError::new("not_found", text));
-        }
-        Ok(rows.iter().map(ChangeView::from).collect())
     }
 }
 
