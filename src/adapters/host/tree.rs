@@ -97,11 +97,8 @@ impl ProcessId {
     pub async fn ended(&self) {
         #[cfg(target_os = "linux")]
         if let Some(fd) = self.pin() {
-            match tokio::io::unix::AsyncFd::register_with_interest(
-                fd,
-                tokio::io::Interest::READABLE,
-            ) {
-                Ok(watched) => match watched.readable().await {
+            match watched(fd) {
+                Ok(fd) => match fd.readable().await {
                     Ok(_) => return,
                     Err(error) => tracing::debug!(%error, "a process is looked at by the clock"),
                 },
@@ -120,6 +117,16 @@ impl ProcessId {
         let fd = rustix::process::pidfd_open(raw, rustix::process::PidfdFlags::empty()).ok()?;
         self.is_alive().then_some(fd)
     }
+}
+
+/// A descriptor whose readiness is an event.
+#[cfg(target_os = "linux")]
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe, for types that give up their descriptor early; this one owns it"
+)]
+fn watched(fd: std::os::fd::OwnedFd) -> io::Result<tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>> {
+    tokio::io::unix::AsyncFd::with_interest(fd, tokio::io::Interest::READABLE)
 }
 
 /// Takes over the orphans of our descendants, so that no part of the tree can leave it.
