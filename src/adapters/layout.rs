@@ -97,6 +97,30 @@ impl Town {
         self.at(&[".dolt-data"])
     }
 
+    /// `daemon/dolt/`: what the town's own Dolt server needs beside its data.
+    #[must_use]
+    pub fn dolt(&self) -> PathBuf {
+        self.at(&["daemon", "dolt"])
+    }
+
+    /// `daemon/dolt-server.log`.
+    #[must_use]
+    pub fn dolt_log(&self) -> PathBuf {
+        self.at(&["daemon", "dolt-server.log"])
+    }
+
+    /// `daemon/dolt.pid`.
+    #[must_use]
+    pub fn dolt_pid(&self) -> PathBuf {
+        self.at(&["daemon", "dolt.pid"])
+    }
+
+    /// `daemon/dolt-state.json`: what the server is, for people and tools.
+    #[must_use]
+    pub fn dolt_state(&self) -> PathBuf {
+        self.at(&["daemon", "dolt-state.json"])
+    }
+
     /// `CLAUDE.md`, the only one in the town.
     #[must_use]
     pub fn claude_md(&self) -> PathBuf {

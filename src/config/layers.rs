@@ -25,6 +25,14 @@ pub(super) const BUILT_IN: &str = "built in";
 /// The settings file, as messages name it.
 pub(super) const FILE: &str = "settings/config.json";
 const PREFIX: &str = "GT_";
+/// Variables that name a server which somebody else keeps, and the setting of each. The password
+/// is none: it is read when a connection is made, and is in no layer.
+const EXTERNAL: [(&str, &str); 4] = [
+    ("GT_DOLT_HOST", "host"),
+    ("GT_DOLT_PORT", "port"),
+    ("GT_DOLT_USER", "user"),
+    ("GT_DOLT_TLS", "tls"),
+];
 
 /// A JSON object.
 pub(super) type Tree = Map<String, Value>;
@@ -217,6 +225,20 @@ pub(super) fn at<'a>(tree: &'a Tree, path: &[String]) -> Option<&'a Value> {
 fn environment(vars: &BTreeMap<String, String>) -> Result<Vec<Layer>, ConfigError> {
     let plain = defaults().tree;
     let mut found = Vec::new();
+    for (name, key) in EXTERNAL {
+        let Some(text) = vars.get(name).filter(|text| !text.is_empty()) else { continue };
+        let text = match (key, text.as_str()) {
+            ("tls", "1") => "true",
+            ("tls", "0") => "false",
+            (_, text) => text,
+        };
+        let path = ["store", "external", key].map(str::to_owned).to_vec();
+        let origin = format!("environment {name}");
+        let value = fitting(&origin, &path, text)?;
+        let mut tree = Tree::new();
+        put(&mut tree, &path, value);
+        found.push(Layer { origin, tree });
+    }
     for (name, text) in vars {
         let Some(rest) = name.strip_prefix(PREFIX) else { continue };
         let path: Vec<String> = rest.split("__").map(str::to_lowercase).collect();

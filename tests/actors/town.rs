@@ -72,7 +72,7 @@ fn found(port: &MemoryPort) {
 }
 
 impl Bench {
-    fn start() -> Self {
+    async fn start() -> Self {
         let port = MemoryPort::new();
         found(&port);
         let (world, sessions) = FakeWorld::new();
@@ -90,7 +90,7 @@ impl Bench {
             rework_max: 3,
         };
         let rig = Rig { name: RigName::from("shop"), prefix: "sh".to_owned(), queue };
-        let town = Town::start(parts.clone(), vec![rig], Intensity::default()).unwrap();
+        let town = Town::start(parts.clone(), vec![rig], Intensity::default()).await.unwrap();
         Self { parts, port, world, sessions, events, town }
     }
 
@@ -144,7 +144,7 @@ impl Bench {
 #[test]
 fn three_beads_two_workers_all_merged_and_the_convoy_lands_once() {
     scenario(async {
-        let mut bench = Bench::start();
+        let mut bench = Bench::start().await;
         bench.sling(&["sh-1", "sh-2", "sh-3"]).await;
         for _ in 0..3 {
             let spec = bench.session().await;
@@ -163,7 +163,7 @@ fn three_beads_two_workers_all_merged_and_the_convoy_lands_once() {
 #[test]
 fn a_culprit_comes_back_is_reworked_and_lands() {
     scenario(async {
-        let mut bench = Bench::start();
+        let mut bench = Bench::start().await;
         bench.sling(&["sh-1", "sh-2"]).await;
         for head in ["a", "x"] {
             let spec = bench.session().await;
@@ -180,7 +180,7 @@ fn a_culprit_comes_back_is_reworked_and_lands() {
 #[test]
 fn a_session_that_ends_is_followed_by_another_and_a_stale_report_is_ignored() {
     scenario(async {
-        let mut bench = Bench::start();
+        let mut bench = Bench::start().await;
         bench.sling(&["sh-1"]).await;
         let first = bench.session().await;
         bench.world.end(&first.id, Exit::Code(1));
@@ -202,7 +202,7 @@ fn a_session_that_ends_is_followed_by_another_and_a_stale_report_is_ignored() {
 #[test]
 fn a_silent_session_is_restarted_by_the_witness() {
     scenario(async {
-        let mut bench = Bench::start();
+        let mut bench = Bench::start().await;
         bench.sling(&["sh-1"]).await;
         let first = bench.session().await;
         let second = bench.session().await;
@@ -216,7 +216,7 @@ fn a_silent_session_is_restarted_by_the_witness() {
 #[test]
 fn a_town_that_is_started_over_its_rows_goes_on() {
     scenario(async {
-        let mut bench = Bench::start();
+        let mut bench = Bench::start().await;
         bench.sling(&["sh-1"]).await;
         let spec = bench.session().await;
         bench.parts.close();
@@ -234,7 +234,7 @@ fn a_town_that_is_started_over_its_rows_goes_on() {
             rework_max: 3,
         };
         let rig = Rig { name: RigName::from("shop"), prefix: "sh".to_owned(), queue };
-        let town = Town::start(parts.clone(), vec![rig], Intensity::default()).unwrap();
+        let town = Town::start(parts.clone(), vec![rig], Intensity::default()).await.unwrap();
         let (_, sessions) = mpsc::unbounded_channel();
         let mut again = Bench { parts, port, world, sessions, events, town };
         again.done(&spec, "a").await;
