@@ -35,6 +35,7 @@ use crate::machines::limits::Limits;
 use crate::messages::QueueSettings;
 use crate::model::ids::RigName;
 use crate::model::merge::GateSpec;
+use crate::model::merge::LandingStyle;
 
 /// All settings of a town, complete: every field has a default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +119,8 @@ impl Default for Owner {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct QueueDefaults {
+    /// How a merge request's commits come to the target: `rebase`, `squash` or `merge`.
+    pub landing_style: LandingStyle,
     /// Most merge requests in one stack.
     pub batch_max: usize,
     /// Runs in a row that could not run before a person is told.
@@ -128,7 +131,7 @@ pub struct QueueDefaults {
 
 impl Default for QueueDefaults {
     fn default() -> Self {
-        Self { batch_max: 8, stuck_max: 3, rework_max: 3 }
+        Self { landing_style: LandingStyle::Rebase, batch_max: 8, stuck_max: 3, rework_max: 3 }
     }
 }
 
@@ -142,6 +145,9 @@ pub struct RigSettings {
     /// The branch that work lands on; else the one that `gt rig add` found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+    /// As [`QueueDefaults::landing_style`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub landing_style: Option<LandingStyle>,
     /// As [`QueueDefaults::batch_max`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_max: Option<usize>,
@@ -293,6 +299,7 @@ impl Settings {
             target: own.target.unwrap_or_else(|| target.to_owned()),
             gates: gates.into_iter().map(spec).collect(),
             gates_none,
+            style: own.landing_style.unwrap_or(self.queue.landing_style),
             batch_max: own.batch_max.unwrap_or(self.queue.batch_max),
             stuck_max: own.stuck_max.unwrap_or(self.queue.stuck_max),
             rework_max: own.rework_max.unwrap_or(self.queue.rework_max),

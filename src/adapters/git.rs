@@ -10,8 +10,11 @@ pub mod land;
 pub mod locks;
 pub mod place;
 pub mod push;
+pub mod recommit;
 pub mod rescue;
 pub mod stack;
+pub mod text;
+pub mod three_way;
 
 use std::io;
 use std::path::PathBuf;
@@ -233,7 +236,7 @@ impl RigGit {
     /// The remote does not answer, or has no such branch.
     pub fn refresh_target(&self, target: &str) -> Result<Oid, GitError> {
         let tracking = format!("refs/remotes/origin/{target}");
-        self.fetch(&format!("+refs/heads/{target}:{tracking}"))?;
+        self.fetch(&[&format!("+refs/heads/{target}:{tracking}")])?;
         let repo = self.open()?;
         if self.landing == Landing::Remote {
             return self.known_target(&repo, target);
@@ -251,14 +254,14 @@ impl RigGit {
         }
     }
 
-    /// Fetches one refspec. Two fetches of one ref at once meet at its lock: the loser tries
+    /// Fetches refspecs. Two fetches of one ref at once meet at its lock: the loser tries
     /// again, three times in all.
     ///
     /// # Errors
     /// The remote does not answer, or does not have it.
-    pub fn fetch(&self, refspec: &str) -> Result<(), GitError> {
-        let arguments =
-            ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "origin", refspec];
+    pub fn fetch(&self, refspecs: &[&str]) -> Result<(), GitError> {
+        let fetch = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "origin"];
+        let arguments = [&fetch[..], refspecs].concat();
         let mut tried = 1;
         loop {
             match self.cli().run(&arguments) {

@@ -288,8 +288,8 @@ impl RealWorld {
                 let rig = place.rig.clone();
                 self.worktree_job(&rig, move |git| git.teardown(&place, &branch)).await
             }
-            Effect::BuildStack { rig, number: _, target, candidates } => {
-                self.job(&rig, move |git| git.build_stack(&target, &candidates)).await
+            Effect::BuildStack { rig, number: _, target, style, candidates } => {
+                self.job(&rig, move |git| git.build_stack(&target, style, &candidates)).await
             }
             Effect::RunGates { rig, run, commit, tree, gates } => {
                 let request = gates::GateRun { rig, run, commit, tree, gates };

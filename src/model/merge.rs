@@ -38,6 +38,24 @@ text_enum! {
     }
 }
 
+text_enum! {
+    /// How a merge request's commits come to the target.
+    LandingStyle {
+        /// Each commit by itself, replayed on what is before it.
+        Rebase = "rebase",
+        /// One commit with all their changes.
+        Squash = "squash",
+        /// The commits as they are, joined by a merge commit.
+        Merge = "merge",
+    }
+}
+
+impl Default for LandingStyle {
+    fn default() -> Self {
+        Self::Rebase
+    }
+}
+
 /// One gate as configured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GateSpec {

@@ -26,6 +26,7 @@ use crate::machines::limits::Limits;
 use crate::machines::refinery::QueueSettings;
 use crate::model::ids::RigName;
 use crate::model::merge::GateSpec;
+use crate::model::merge::LandingStyle;
 use cast::Casting;
 use people::People;
 use plan::Plan;
@@ -111,6 +112,7 @@ fn casting(config: &Config) -> Casting {
         target: "main".to_owned(),
         gates: vec![gate("test"), gate("lint")],
         gates_none: false,
+        style: LandingStyle::default(),
         batch_max: 8,
         stuck_max: 10,
         rework_max: 8,

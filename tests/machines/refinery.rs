@@ -18,6 +18,7 @@ use gastown::model::ids::BeadId;
 use gastown::model::ids::Identity;
 use gastown::model::merge::GateResult;
 use gastown::model::merge::GateSpec;
+use gastown::model::merge::LandingStyle;
 use gastown::model::merge::MrState;
 use gastown::model::merge::Stacked;
 use gastown::model::merge::Verdict;
@@ -45,6 +46,7 @@ fn settings() -> QueueSettings {
         target: "main".to_owned(),
         gates: vec![gate],
         gates_none: false,
+        style: LandingStyle::default(),
         batch_max: 16,
         stuck_max: 3,
         rework_max: 3,

@@ -1,17 +1,20 @@
 //! Branches on the remote: brought there, and removed once their patches are in the target.
 
-use git2::MergeOptions;
 use git2::Oid;
 use git2::Repository;
 
 use crate::adapters::git::GitError;
 use crate::adapters::git::Landing;
 use crate::adapters::git::RigGit;
+use crate::adapters::git::between;
 use crate::adapters::git::contains;
 use crate::adapters::git::land::patch_ids;
 use crate::adapters::git::lib;
 use crate::adapters::git::oid;
 use crate::adapters::git::ref_commit;
+use crate::adapters::git::three_way::Merged;
+use crate::adapters::git::three_way::Merger;
+use crate::adapters::git::tree_of;
 use crate::model::effect::Outcome;
 use crate::model::effect::Place;
 use crate::model::ids::Sha;
@@ -40,7 +43,7 @@ impl RigGit {
         }
         if let Some(old) = there {
             if repo.find_commit(old).is_err() {
-                self.fetch(&format!("+refs/heads/{branch}:refs/remotes/origin/{branch}"))?;
+                self.fetch(&[&format!("+refs/heads/{branch}:refs/remotes/origin/{branch}")])?;
             }
             self.keep(&self.open()?, place, old, head)?;
         }
@@ -88,7 +91,7 @@ impl RigGit {
         }
         let at = self.refresh_target(&self.target)?;
         let repo = self.open()?;
-        if !contains(&repo, at, landed)? || !merged(&repo, landed, head)? {
+        if !contains(&repo, at, landed)? || !merged(self, &repo, landed, head)? {
             return Err(GitError::Refused(format!(
                 "the patches of {branch} are not all in {}; it stays",
                 self.target
@@ -117,27 +120,19 @@ impl RigGit {
 
 /// Whether `landed` has all of `head`: by ancestry, by patch ids, or because merging it once more
 /// would change nothing.
-fn merged(repo: &Repository, landed: Oid, head: Oid) -> Result<bool, GitError> {
+fn merged(rig: &RigGit, repo: &Repository, landed: Oid, head: Oid) -> Result<bool, GitError> {
     if contains(repo, landed, head)? {
         return Ok(true);
     }
     let Ok(fork) = repo.merge_base(landed, head) else { return Ok(false) };
     if patch_ids(repo, fork, head)?.is_subset(&patch_ids(repo, fork, landed)?) {
-        let merges = crate::adapters::git::between(repo, fork, head)?
+        let merges = between(repo, fork, head)?
             .into_iter()
             .any(|id| repo.find_commit(id).map_or(true, |commit| commit.parent_count() != 1));
         if !merges {
             return Ok(true);
         }
     }
-    let again = (|| {
-        let ours = repo.find_commit(landed)?;
-        let theirs = repo.find_commit(head)?;
-        let mut index = repo.merge_commits(&ours, &theirs, Some(&MergeOptions::new()))?;
-        if index.has_conflicts() {
-            return Ok(false);
-        }
-        Ok(index.write_tree_to(repo)? == ours.tree_id())
-    })();
-    again.map_err(lib(format!("merge {head} into {landed} once more")))
+    let tree = tree_of(repo, landed)?;
+    Ok(Merger::new(repo, rig.cli())?.commits(landed, head)? == Merged::Clean(tree))
 }
