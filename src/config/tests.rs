@@ -93,7 +93,7 @@ fn errors_name_file_and_key() {
     ];
     let said: Vec<String> = cases.iter().map(|(file, env)| load(file, env).unwrap_err()).collect();
     insta::assert_snapshot!(said.join("\n"), @r#"
-    settings/config.json: stor.cache_mb: unknown field `stor`, expected one of `type`, `version`, `default_agent`, `agents`, `agent_env`, `pass_env`, `gate_env`, `gate_timeout`, `git_timeout`, `git_jobs`, `log_max_bytes`, `limits`, `owner`, `queue`, `rigs`, `store`
+    settings/config.json: stor.cache_mb: unknown field `stor`, expected one of `type`, `version`, `default_agent`, `agents`, `agent_env`, `pass_env`, `gate_env`, `gate_timeout`, `git_timeout`, `git_jobs`, `gate_checkouts`, `log_max_bytes`, `limits`, `owner`, `queue`, `rigs`, `store`
     settings/config.json: store.cache_megabytes: unknown field `cache_megabytes`, expected one of `cache_mb`, `dolt_mode`, `readers`, `reader_wait_ms`, `busy_ms`, `writer_wait_ms`, `writer_id`
     settings/config.json: store.cache_mb: invalid type: string "much", expected u32
     settings/config.json: limits.hung_after_ms: 'soon' is no duration like "30s" or "5m"

@@ -103,11 +103,7 @@ fn casting(config: &Config) -> Casting {
     let rigs: Vec<_> = rigs.collect();
     let limits =
         Limits { polecats_max: config.polecats.div_ceil(rigs.len()).max(1), ..Limits::default() };
-    let gate = |name: &str| GateSpec {
-        name: name.to_owned(),
-        cmd: "true".to_owned(),
-        timeout_ms: 600_000,
-    };
+    let gate = |name: &str| GateSpec::new(name, "true", 600_000);
     let queue = QueueSettings {
         target: "main".to_owned(),
         gates: vec![gate("test"), gate("lint")],

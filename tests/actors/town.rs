@@ -81,7 +81,7 @@ impl Bench {
         let parts =
             Parts::new(VirtualClock::start(), port.clone(), Arc::new(world.clone()), limits);
         let events = parts.events.subscribe();
-        let gate = GateSpec { name: "test".to_owned(), cmd: "true".to_owned(), timeout_ms: 1_000 };
+        let gate = GateSpec::new("test", "true", 1_000);
         let queue = QueueSettings {
             target: "main".to_owned(),
             gates: vec![gate],

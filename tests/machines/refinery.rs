@@ -41,7 +41,7 @@ use super::bench::sha;
 use super::bench::show;
 
 fn settings() -> QueueSettings {
-    let gate = GateSpec { name: "test".to_owned(), cmd: "true".to_owned(), timeout_ms: 1_000 };
+    let gate = GateSpec::new("test", "true", 1_000);
     QueueSettings {
         target: "main".to_owned(),
         gates: vec![gate],

@@ -64,7 +64,7 @@ impl RigGit {
         commit: Oid,
         head: Oid,
     ) -> Result<bool, GitError> {
-        let repo = stacker.repo();
+        let repo = stacker.merger.repo();
         let wanted = patch_ids(repo, before, head)?;
         if !wanted.is_empty() && wanted.is_subset(&patch_ids(repo, before, commit)?) {
             return Ok(true);
@@ -123,8 +123,16 @@ impl RigGit {
         items: &[Stacked],
     ) -> Result<Outcome, GitError> {
         let (base, tip) = (oid(base)?, oid(tip)?);
-        self.check_items(&self.open()?, base, tip, items)?;
-        let mut at = self.refresh_target(target)?;
+        let repo = self.open()?;
+        self.check_items(&repo, base, tip, items)?;
+        // The lease is the look before the push: where the remote last was need not be asked.
+        let mut at = match self.landing {
+            Landing::Remote => self.known_target(&repo, target)?,
+            Landing::Canonical => self.refresh_target(target)?,
+        };
+        if self.landing == Landing::Remote && (at != base || tip == base) {
+            at = self.refresh_target(target)?;
+        }
         let mut said = None;
         if at == base && tip != base {
             said = self.move_target(target, base, tip).err();

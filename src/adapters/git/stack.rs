@@ -58,12 +58,6 @@ impl<'r> Stacker<'r> {
         Ok(Self { repo, merger, committer: rig.committer() })
     }
 
-    /// The repository.
-    #[must_use]
-    pub fn repo(&self) -> &'r Repository {
-        self.repo
-    }
-
     /// Puts what `head` has and `tip` lacks on `tip`. `branch` is what a merge commit calls it.
     ///
     /// A head that has nothing to give leaves the tip. Except for a merge commit, a head that sits

@@ -117,6 +117,12 @@ impl<'r> Merger<'r> {
         Ok(Self { repo, git, plain: !renormalize && !driver, ways: Cell::default() })
     }
 
+    /// The repository.
+    #[must_use]
+    pub fn repo(&self) -> &'r Repository {
+        self.repo
+    }
+
     /// How many merges were done in which way.
     #[must_use]
     pub fn ways(&self) -> Ways {
