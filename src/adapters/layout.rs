@@ -301,6 +301,12 @@ impl Town {
         self.rig(rig).join("refinery").join("rig")
     }
 
+    /// `<rig>/refinery/pool/`: checkouts that wait for the next gate run.
+    #[must_use]
+    pub fn pool(&self, rig: &RigName) -> PathBuf {
+        self.rig(rig).join("refinery").join("pool")
+    }
+
     /// `<rig>/refinery/runs/<run>/`: a candidate while its gates run.
     #[must_use]
     pub fn run(&self, rig: &RigName, run: &RunId) -> PathBuf {

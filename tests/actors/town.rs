@@ -23,6 +23,7 @@ use gastown::model::ids::RigName;
 use gastown::model::ids::Role;
 use gastown::model::ids::Sha;
 use gastown::model::merge::GateSpec;
+use gastown::model::merge::LandingStyle;
 use gastown::model::merge::MrState;
 use gastown::model::ops::Fact;
 use gastown::model::ops::NewBead;
@@ -80,11 +81,12 @@ impl Bench {
         let parts =
             Parts::new(VirtualClock::start(), port.clone(), Arc::new(world.clone()), limits);
         let events = parts.events.subscribe();
-        let gate = GateSpec { name: "test".to_owned(), cmd: "true".to_owned(), timeout_ms: 1_000 };
+        let gate = GateSpec::new("test", "true", 1_000);
         let queue = QueueSettings {
             target: "main".to_owned(),
             gates: vec![gate],
             gates_none: false,
+            style: LandingStyle::default(),
             batch_max: 8,
             stuck_max: 3,
             rework_max: 3,
@@ -229,6 +231,7 @@ fn a_town_that_is_started_over_its_rows_goes_on() {
             target: "main".to_owned(),
             gates: Vec::new(),
             gates_none: true,
+            style: LandingStyle::default(),
             batch_max: 8,
             stuck_max: 3,
             rework_max: 3,

@@ -4,6 +4,7 @@ mod conformance;
 mod faults;
 mod groups;
 mod home;
+mod hooked;
 mod lists;
 mod samples;
 mod server;

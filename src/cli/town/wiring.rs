@@ -204,6 +204,7 @@ pub fn world_settings(
         log_max_bytes: settings.log_max_bytes,
         git_timeout_ms: u64::try_from(settings.git_timeout).unwrap_or(0),
         git_jobs: settings.git_jobs,
+        gate_checkouts: settings.gate_checkouts,
         grace_ms: u64::try_from(settings.limits.stop_grace_ms).unwrap_or(0),
     })
 }
