@@ -103,7 +103,7 @@ fn errors_name_file_and_key() {
     settings/config.json: store.cache_megabytes: unknown field `cache_megabytes`, expected one of ...
     settings/config.json: store.cache_mb: invalid type: string "much", expected u32
     settings/config.json: limits.hung_after_ms: 'soon' is no duration like "30s" or "5m"
-    settings/config.json: rigs.web.gates.test.command: unknown field `command`, expected `cmd` or `timeout`
+    settings/config.json: rigs.web.gates.test.command: unknown field `command`, expected one of ...
     settings/config.json: rigs.web.gates.test.cmd: a gate needs a command
     settings/config.json: rigs.web.gates: invalid value: string "some", expected gates by name, each with cmd and timeout, or the word "none"
     settings/config.json: default_agent: no agent 'nobody': known are claude, codex, gemini, scripted
