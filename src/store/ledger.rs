@@ -271,6 +271,9 @@ impl Ledger {
         let path = self.place.path(db);
         let opener = self.opener(db);
         let (mut conn, found) = look(db, &path, &opener)?;
+        if found == Found::Unfinished {
+            return Err(StoreError::NoDatabase { db: db.clone(), path });
+        }
         if let Found::Older(_) = found {
             drop(conn);
             let _lock = match held {

@@ -68,6 +68,8 @@ pub enum Found {
     Current,
     /// It must be brought up from this schema first.
     Older(i64),
+    /// Its making was interrupted: it does not count, and is completed when it is made again.
+    Unfinished,
 }
 
 /// Runs the steps that a store at schema `from` lacks, in one commit.
@@ -264,6 +266,9 @@ pub fn inspect_file(path: &Path) -> Result<(), StoreError> {
 /// [`StoreError::Newer`], [`StoreError::OtherBuild`], [`StoreError::Foreign`],
 /// [`StoreError::Damaged`]; an engine's failure as the inner `ConnError`.
 pub fn inspect(conn: &mut dyn Conn, path: &Path) -> Result<Result<Found, StoreError>, ConnError> {
+    if conn.dialect().piecemeal && version_of(conn)?.is_none() && only_ours(conn)? {
+        return Ok(Ok(Found::Unfinished));
+    }
     let tables = match conn.query(conn.dialect().tables, &[]) {
         Ok(rows) => match rows.first().and_then(|row| row.first()) {
             Some(Value::Int(n)) => *n,
@@ -305,6 +310,19 @@ pub fn inspect(conn: &mut dyn Conn, path: &Path) -> Result<Result<Found, StoreEr
             Ok(Err(StoreError::OtherBuild { path: path.into(), found, known }))
         }
     }
+}
+
+/// Whether a database has no table but some of ours, or none at all.
+///
+/// # Errors
+/// As [`Conn::query`].
+pub fn only_ours(conn: &mut dyn Conn) -> Result<bool, ConnError> {
+    let names = conn.query(conn.dialect().table_names, &[])?;
+    let ours = |row: &Vec<Value>| match row.first() {
+        Some(Value::Text(name)) => TABLES.iter().any(|table| table.name == name),
+        _ => false,
+    };
+    Ok(names.iter().all(ours))
 }
 
 /// The schema number that a store says it has; `None` where it is not whole.

@@ -5,8 +5,11 @@
 //! the later committer, as 1213; a clash of unique keys across transactions is 1105 by text. One
 //! connection has one small runtime of its own, so that the trait stays synchronous.
 
+use std::fs;
+use std::io;
 use std::net::TcpStream;
 use std::net::ToSocketAddrs;
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,6 +29,8 @@ use tokio::runtime::Builder;
 use tokio::runtime::Runtime;
 
 use crate::model::ids::Db;
+use crate::model::rows::Meta;
+use crate::model::table::Row as _;
 use crate::model::value::Value;
 use crate::store::conn::Conn;
 use crate::store::conn::ConnError;
@@ -48,8 +53,11 @@ pub static SERVER: Dialect = Dialect {
     ignore_table: None,
     columns: "SELECT column_name FROM information_schema.columns \
               WHERE table_schema = DATABASE() AND table_name = ? ORDER BY ordinal_position",
+    piecemeal: true,
     tables: "SELECT COUNT(*) FROM information_schema.tables \
              WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'",
+    table_names: "SELECT table_name FROM information_schema.tables \
+                  WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'",
     last_message: "SELECT message FROM dolt_log WHERE commit_hash = HASHOF('HEAD')",
     at: |table, commit| format!("`{table}` AS OF '{commit}'"),
 };
@@ -314,9 +322,45 @@ fn told(error: &sqlx::Error) -> ConnError {
         1049 => ConnError::Missing(text),
         1062 => ConnError::Duplicate(text),
         1105 if text.contains("onstraint violations") => ConnError::Busy(text),
+        1105 if half_made(&text) => ConnError::Missing(text),
         1105 if text.contains("please reconnect") => ConnError::Down(text),
         _ => ConnError::Other(text),
     }
+}
+
+/// The file that a database gets last when it is made.
+const MADE_LAST: &str = "repo_state.json";
+
+/// Whether the server says that a database has not that file.
+fn half_made(text: &str) -> bool {
+    text.contains(MADE_LAST) && text.contains("no such file")
+}
+
+/// Moves aside what a kill in the middle of CREATE DATABASE has left in a data directory; answers
+/// where to. A server shows such a database, can neither use nor drop it, and must not run while
+/// its files are moved: call this before each start of one.
+///
+/// # Errors
+/// The directory cannot be read, or one of these not be moved.
+pub fn sweep(data: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut moved = Vec::new();
+    for entry in fs::read_dir(data)? {
+        let place = entry?.path();
+        let Some(name) = place.file_name().and_then(|name| name.to_str()) else { continue };
+        let inner = place.join(".dolt");
+        // The data directory has one of its own, which is no database's.
+        if name.starts_with('.') || !inner.is_dir() || inner.join(MADE_LAST).exists() {
+            continue;
+        }
+        let aside = data.with_file_name(".dolt-half-made");
+        fs::create_dir_all(&aside)?;
+        let free = (1..).map(|number| aside.join(format!("{name}.{number}")));
+        if let Some(to) = free.into_iter().find(|to| !to.exists()) {
+            fs::rename(&place, &to)?;
+            moved.push(to);
+        }
+    }
+    Ok(moved)
 }
 
 /// The databases of one server. Its data directory is its own: locks are kept elsewhere.
@@ -356,8 +400,24 @@ impl Place for ServerPlace {
         let none = Db::from("(any)");
         let failed = |error| place::failed(&none, &self.data)(error);
         let mut conn = DoltServer::connect(&self.server.on("")).map_err(failed)?;
-        let names = databases(&mut conn).map_err(failed)?;
-        Ok(names.into_iter().map(Db).filter(place::is_name).collect())
+        let mut found = Vec::new();
+        for db in databases(&mut conn).map_err(failed)?.into_iter().map(Db) {
+            // One of ours may be half-made, and others may have databases here, which cannot be
+            // asked so.
+            let version =
+                format!("SELECT COUNT(*) FROM `{db}`.`{}` WHERE `name` = ?", Meta::TABLE.name);
+            let row = [Value::Text(schema::VERSION_ROW.to_owned())];
+            if !place::is_name(&db) {
+                continue;
+            }
+            match conn.query(&version, &row) {
+                Ok(rows) if rows == [[Value::Int(1)]] => found.push(db),
+                Err(error @ ConnError::Down(_)) => return Err(failed(error)),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        found.sort();
+        Ok(found)
     }
 
     fn path(&self, db: &Db) -> PathBuf {
@@ -378,11 +438,21 @@ impl Place for ServerPlace {
         let mut conn = DoltServer::connect(&self.server.on("")).map_err(failed)?;
         let name = db.as_str();
         conn.execute(&format!("CREATE DATABASE IF NOT EXISTS `{name}`"), &[]).map_err(failed)?;
-        let mut conn = DoltServer::connect(&self.server.on(name)).map_err(failed)?;
+        let mut conn = DoltServer::connect(&self.server.on(name)).map_err(|error| match error {
+            ConnError::Missing(_) => failed(ConnError::Other(
+                "its making was interrupted: 'gt dolt restart' clears it away, then try again"
+                    .to_owned(),
+            )),
+            other => failed(other),
+        })?;
         // Definitions publish one by one here; the version row comes last and says that all is
         // there, so that a half-made database is known and completed.
         if schema::version_of(&mut conn).map_err(failed)?.is_some() {
             return Err(StoreError::Exists { db: db.clone(), path: path.clone() });
+        }
+        if !schema::only_ours(&mut conn).map_err(failed)? {
+            let why = "it has tables of somebody else".to_owned();
+            return Err(StoreError::Foreign { path, why });
         }
         schema::bring_up(&mut conn, 0).map_err(failed)
     }
