@@ -5,3 +5,5 @@ pub mod desk;
 mod gt;
 mod mr_ready;
 mod running;
+mod served;
+mod server_down;
