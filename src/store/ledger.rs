@@ -243,6 +243,12 @@ impl Ledger {
         })
     }
 
+    /// A connection to a usable database, for whoever holds its writer.
+    pub(super) fn connection(&self, db: &Db) -> Result<Box<dyn Conn>, StoreError> {
+        let database = self.usable(db, None)?;
+        database.connect().map_err(database.failed())
+    }
+
     /// Forgets a database and closes its idle readers: before its files are moved away.
     pub fn forget(&self, db: &Db) {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(db);

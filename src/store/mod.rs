@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod conn;
+pub mod convert;
 pub mod digest;
 pub mod doltlite;
 pub mod epoch;

@@ -37,6 +37,8 @@ use crate::store::writer::last_key;
 pub const VERSION_ROW: &str = "store.schema";
 /// The name of the row that has the fingerprint of all tables.
 const SHAPE_ROW: &str = "store.shape";
+/// Rows that say how this very store was made.
+pub(super) const OWN_ROWS: [&str; 2] = [VERSION_ROW, SHAPE_ROW];
 
 /// One numbered step: what it is called in the history, and what it does.
 ///

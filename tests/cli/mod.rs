@@ -6,3 +6,5 @@ mod gt;
 mod mr_ready;
 mod past;
 mod running;
+mod served;
+mod server_down;

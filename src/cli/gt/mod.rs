@@ -25,6 +25,7 @@ pub mod running;
 pub mod sim;
 pub mod sling;
 pub mod status;
+pub mod store;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -93,6 +94,9 @@ pub enum Command {
     /// The ledger's server, and the ledger as Dolt sees it.
     #[command(subcommand)]
     Dolt(dolt::Dolt),
+    /// Where the ledger is, and moving it between the two engines.
+    #[command(subcommand)]
+    Store(store::Store),
     /// The whole town at a glance.
     Status(status::Status),
     /// Hand beads to a rig's workers.
@@ -161,6 +165,7 @@ impl Gt {
             Command::Down(args) => args.run(&at),
             Command::Daemon(args) => args.run(&at),
             Command::Dolt(args) => args.run(&at),
+            Command::Store(args) => args.run(&at),
             Command::Status(args) => args.run(&at),
             Command::Sling(args) => args.run(&at),
             Command::Unsling(args) => args.run(&at),
