@@ -282,6 +282,16 @@ impl Tx for SqlTx<'_> {
         let (sql, params) = scan_text(table, &select, scan)?;
         self.query(&sql, &params)
     }
+
+    fn statement(&mut self, table: &'static Table, sql: &str) -> Result<usize, TxError> {
+        let failed_before = self.failure.is_some();
+        let answer = self.execute(table, sql, &[]);
+        // A statement that the engine does not take undoes itself: the transaction is as it was.
+        if !failed_before && matches!(self.failure, Some(ConnError::Other(_))) {
+            self.failure = None;
+        }
+        answer
+    }
 }
 
 /// The statement of a scan. Null is compared by IS, since in SQL it equals nothing.

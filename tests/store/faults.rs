@@ -12,7 +12,9 @@ use gastown::store::conn::CommitInfo;
 use gastown::store::conn::Conn;
 use gastown::store::conn::ConnError;
 use gastown::store::conn::Dialect;
+use gastown::store::conn::Grid;
 use gastown::store::conn::Intent;
+use gastown::store::conn::Most;
 use gastown::store::error::GroupError;
 use gastown::store::ledger::Ledger;
 use gastown::store::ledger::Settings;
@@ -81,6 +83,9 @@ impl Conn for Faulty {
     }
     fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Vec<Value>>, ConnError> {
         self.inner.query(sql, params)
+    }
+    fn grid(&mut self, sql: &str, most: Most) -> Result<Grid, ConnError> {
+        self.inner.grid(sql, most)
     }
     fn savepoint(&mut self) -> Result<(), ConnError> {
         self.inner.savepoint()

@@ -9,6 +9,7 @@ pub mod config;
 pub mod convoy;
 pub mod crew;
 pub mod daemon;
+pub mod dolt;
 pub mod done;
 pub mod here;
 pub mod hook;
@@ -89,6 +90,9 @@ pub enum Command {
     /// The town's one process in the background.
     #[command(subcommand)]
     Daemon(daemon::Daemon),
+    /// The ledger's server, and the ledger as Dolt sees it.
+    #[command(subcommand)]
+    Dolt(dolt::Dolt),
     /// The whole town at a glance.
     Status(status::Status),
     /// Hand beads to a rig's workers.
@@ -124,7 +128,7 @@ pub enum Command {
     Agents(agents::Agents),
     /// What was changed, by whom.
     Log(log::Log),
-    /// Which town, rig and database this directory belongs to.
+    /// Which town, rig and database are meant here, and which rule says so.
     Where(place::Where),
     /// Show a whole town at work on a small repository made on the spot.
     Demo(demo::DemoArgs),
@@ -156,6 +160,7 @@ impl Gt {
             Command::Up(args) => args.run(&at),
             Command::Down(args) => args.run(&at),
             Command::Daemon(args) => args.run(&at),
+            Command::Dolt(args) => args.run(&at),
             Command::Status(args) => args.run(&at),
             Command::Sling(args) => args.run(&at),
             Command::Unsling(args) => args.run(&at),
