@@ -80,9 +80,12 @@ impl DoltLite {
                  rebuild gt without any other crate that links sqlite3"
             ))
         };
-        let rows = self
-            .query("SELECT doltlite_engine(), dolt_version()", &[])
-            .map_err(|error| wrong(error.to_string()))?;
+        let rows = self.query("SELECT doltlite_engine(), dolt_version()", &[]).map_err(
+            |error| match error {
+                ConnError::Other(text) => wrong(text),
+                damaged_or_busy => damaged_or_busy,
+            },
+        )?;
         let want = [Value::Text("prolly".to_owned()), Value::Text(ENGINE_VERSION.to_owned())];
         match rows.first() {
             Some(row) if row[..] == want => Ok(()),

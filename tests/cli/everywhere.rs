@@ -227,7 +227,12 @@ impl Drop for Running {
 impl Running {
     fn new() -> Self {
         let desk = Desk::town();
-        desk.bare("web.git");
+        desk.repository("seed");
+        fs::create_dir_all(desk.path("seed/deep/down")).unwrap();
+        fs::write(desk.path("seed/deep/down/here"), "far below\n").unwrap();
+        desk.git("seed", &["add", "."]);
+        desk.git("seed", &["commit", "--quiet", "-m", "deep"]);
+        desk.git(".", &["clone", "--quiet", "--bare", "seed", "web.git"]);
         desk.gt("town", &["rig", "add", "web", "../web.git", "--prefix", "we"]).ok();
         desk.gt("town", &["rig", "add", "ui", "../web.git", "--prefix", "ui"]).ok();
         desk.gt("town", &["crew", "add", "ada", "--rig", "web"]).ok();
@@ -282,7 +287,9 @@ impl Running {
             name.map_or(*arg, |(_, value)| value.as_str())
         });
         let all: Vec<&str> = words.chain(named).collect();
-        let said = self.desk.run(program, &format!("town/{place}"), &all);
+        let dir = format!("town/{place}");
+        assert!(self.desk.path(&dir).is_dir(), "there is no {dir}");
+        let said = self.desk.run(program, &dir, &all);
         assert_eq!(said.code, 0, "{name} in '{place}': {}{}", said.out, said.err);
         let clock = |line: &&str| !line.trim_start().starts_with("\"uptime_ms\"");
         said.out.lines().filter(clock).map(|line| format!("{line}\n")).collect()
@@ -334,7 +341,6 @@ fn explicit_arguments_mean_the_same_in_every_directory() {
     assert!(differing.is_empty(), "without a daemon: {}", differing.join("\n"));
 
     town.up();
-    fs::create_dir_all(town.desk.path("town/web/polecats/ann/web/deep/down")).unwrap();
     let all: Vec<(&str, &[&str])> = TABLE
         .iter()
         .filter_map(|(name, does)| match does {
@@ -342,9 +348,6 @@ fn explicit_arguments_mean_the_same_in_every_directory() {
             Acts | Explains => None,
         })
         .collect();
-    for place in PLACES {
-        assert!(town.desk.path("town").join(place).is_dir(), "there is no {place}");
-    }
     let differing = town.differing(&all, PLACES);
     assert!(differing.is_empty(), "with a daemon: {}", differing.join("\n"));
     explained(&town.desk);

@@ -6,5 +6,6 @@ mod groups;
 mod lists;
 mod samples;
 mod server;
+mod skew;
 mod support;
 mod town;
