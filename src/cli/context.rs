@@ -9,6 +9,8 @@ use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 
+use serde::Serialize;
+
 use crate::adapters::layout::Town;
 use crate::cli::town::wiring;
 use crate::config::env::Env;
@@ -61,6 +63,73 @@ pub enum Place {
     },
 }
 
+/// What led to the town or the directory whose beads are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum FoundBy {
+    /// `--town` names it.
+    #[serde(rename = "--town")]
+    Named,
+    /// It is around the directory.
+    #[serde(rename = "around the directory")]
+    Around,
+    /// A redirect in or above the directory leads to it.
+    #[serde(rename = "redirect")]
+    Redirect,
+    /// `GT_ROOT` names it.
+    #[serde(rename = "GT_ROOT")]
+    Environment,
+}
+
+/// Which rule chose a database or a rig.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum ChosenBy {
+    /// The prefix of an id.
+    #[serde(rename = "id")]
+    Id,
+    /// `--rig`.
+    #[serde(rename = "--rig")]
+    Rig,
+    /// `GT_RIG`, which the town sets for a session.
+    #[serde(rename = "GT_RIG")]
+    Session,
+    /// The directory that a redirect leads to.
+    #[serde(rename = "redirect")]
+    Redirect,
+    /// The directory is a rig's.
+    #[serde(rename = "directory")]
+    Directory,
+    /// There is only one.
+    #[serde(rename = "the only one")]
+    Only,
+    /// Nothing says another: the town's own.
+    #[serde(rename = "default")]
+    Default,
+}
+
+impl std::fmt::Display for FoundBy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.serialize(f)
+    }
+}
+
+impl std::fmt::Display for ChosenBy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.serialize(f)
+    }
+}
+
+/// A database, and why it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// Which.
+    pub db: Db,
+    /// The rule.
+    pub by: ChosenBy,
+    /// The `.beads/` directories that were walked, the nearest first; empty where another rule
+    /// chose.
+    pub chain: Vec<PathBuf>,
+}
+
 /// Where and who a command is.
 pub struct Context {
     /// What the environment says.
@@ -69,6 +138,8 @@ pub struct Context {
     pub cwd: PathBuf,
     /// Where beads are.
     pub place: Place,
+    /// What led there.
+    pub found_by: FoundBy,
     /// The rig that was named.
     pub rig: Option<RigName>,
     /// The label of who acts.
@@ -87,10 +158,10 @@ impl Context {
     /// Code `config`: there is none, or its files are broken.
     pub fn find(env: Env, wanted: Wanted) -> Result<Self, DoorError> {
         let cwd = directory(&env, wanted.directory.as_deref())?;
-        let place = place(&env, &cwd, wanted.town.as_deref())?;
+        let (place, found_by) = place(&env, &cwd, wanted.town.as_deref())?;
         let actor = wanted.actor.or_else(|| env.actor.clone());
         let rig = wanted.rig.map(RigName);
-        Ok(Self { env, cwd, place, rig, actor, desk: OnceCell::new() })
+        Ok(Self { env, cwd, place, found_by, rig, actor, desk: OnceCell::new() })
     }
 
     /// The town, if the command is in one.
@@ -120,17 +191,30 @@ impl Context {
     /// # Errors
     /// The named rig is not there, or a redirect leads nowhere.
     pub fn default_db(&self) -> Result<Db, DoorError> {
+        Ok(self.choose()?.db)
+    }
+
+    /// As [`Context::default_db`], with the reason: the one place where a default is chosen.
+    ///
+    /// # Errors
+    /// As [`Context::default_db`].
+    pub fn choose(&self) -> Result<Chosen, DoorError> {
+        let named = |db| Ok(Chosen { db, by: ChosenBy::Rig, chain: Vec::new() });
         match (&self.place, &self.rig) {
-            (Place::Alone { db, .. }, None) => Ok(db.clone()),
+            (Place::Alone { db, .. }, None) => {
+                let chain = chain(&self.cwd, None)?;
+                let by = if chain.len() > 1 { ChosenBy::Redirect } else { ChosenBy::Directory };
+                Ok(Chosen { db: db.clone(), by, chain })
+            }
             (Place::Alone { .. }, Some(rig)) => {
                 Err(config(format!("there is no town here, so there is no rig '{rig}'"))
                     .hint("go to the town's directory, or name it with --town"))
             }
-            (Place::Town { .. }, Some(rig)) if rig.as_str() == "hq" => Ok(Db::hq()),
+            (Place::Town { .. }, Some(rig)) if rig.as_str() == "hq" => named(Db::hq()),
             (Place::Town { registry, .. }, Some(rig)) => {
                 let known: Vec<&str> = registry.rigs.keys().map(RigName::as_str).collect();
                 if registry.rigs.contains_key(rig) {
-                    return Ok(Db::from(rig));
+                    return named(Db::from(rig));
                 }
                 let error = DoorError::new("not_found", format!("no rig '{rig}'"));
                 Err(match routing::nearest(rig.as_str(), known.iter().copied()) {
@@ -139,10 +223,33 @@ impl Context {
                 })
             }
             (Place::Town { town, registry }, None) => {
-                let at = resolve(&self.cwd, Some(town.root()))?.unwrap_or_else(|| self.cwd.clone());
-                Ok(located(town, registry, &at))
+                let chain = chain(&self.cwd, Some(town.root()))?;
+                let db = located(town, registry, chain.last().unwrap_or(&self.cwd));
+                let by = match chain.len() {
+                    0 | 1 if db.is_hq() => ChosenBy::Default,
+                    0 | 1 => ChosenBy::Directory,
+                    _ => ChosenBy::Redirect,
+                };
+                Ok(Chosen { db, by, chain })
             }
         }
+    }
+
+    /// The rig that is meant where none is named: the session's, the directory's, or the only one.
+    #[must_use]
+    pub fn default_rig(&self) -> Option<(RigName, ChosenBy)> {
+        let Place::Town { registry, .. } = &self.place else { return None };
+        let known = |rig: &RigName| registry.rigs.contains_key(rig);
+        if let Some(rig) = self.env.rig.clone().map(RigName).filter(known) {
+            return Some((rig, ChosenBy::Session));
+        }
+        if let Ok(chosen) = self.choose()
+            && let Some(rig) = chosen.db.rig()
+        {
+            return Some((rig, chosen.by));
+        }
+        let mut all = registry.rigs.keys();
+        all.next().filter(|_| all.next().is_none()).map(|rig| (rig.clone(), ChosenBy::Only))
     }
 
     /// The database that an id lives in.
@@ -186,24 +293,28 @@ fn directory(env: &Env, wanted: Option<&Path>) -> Result<PathBuf, DoorError> {
 }
 
 /// The place that is meant: named, around the directory, or named by the environment.
-fn place(env: &Env, cwd: &Path, named: Option<&Path>) -> Result<Place, DoorError> {
-    let runtime = env.runtime_dir.as_ref();
+fn place(env: &Env, cwd: &Path, named: Option<&Path>) -> Result<(Place, FoundBy), DoorError> {
+    let town = |root: &Path, by| {
+        in_town(wiring::town(root, env.runtime_dir.as_ref())).map(|place| (place, by))
+    };
     if let Some(root) = named {
         let root = env.cwd.join(root);
         let root = root.canonicalize().unwrap_or(root);
-        return in_town(wiring::town(&root, runtime));
+        return town(&root, FoundBy::Named);
     }
     if let Some(found) = Town::discover(cwd) {
-        return in_town(wiring::town(found.root(), runtime));
+        return town(found.root(), FoundBy::Around);
     }
-    if let Some(beads) = resolve(cwd, None)? {
-        return match Town::discover(&beads) {
-            Some(found) => in_town(wiring::town(found.root(), runtime)),
-            None => alone(beads),
+    let walked = chain(cwd, None)?;
+    if let Some(beads) = walked.last() {
+        let by = if walked.len() > 1 { FoundBy::Redirect } else { FoundBy::Around };
+        return match Town::discover(beads) {
+            Some(found) => town(found.root(), by),
+            None => alone(beads.clone()).map(|place| (place, by)),
         };
     }
     match &env.root {
-        Some(root) => in_town(wiring::town(root, runtime)),
+        Some(root) => town(root, FoundBy::Environment),
         None => Err(config(format!("there are no beads in {} or above it", cwd.display())).hint(
             "'bd init' makes a place for them here; a town is made by 'gt install' and found by --town or GT_ROOT",
         )),
@@ -240,18 +351,18 @@ fn located(town: &Town, registry: &Registry, at: &Path) -> Db {
     name.filter(|name| registry.rigs.contains_key(name)).map_or_else(Db::hq, |rig| Db::from(&rig))
 }
 
-/// The `.beads/` directory that the nearest one upwards leads to, by at most three redirects.
-/// `root` bounds the search.
+/// The `.beads/` directories from the nearest one upwards to the one that it leads to, by at most
+/// three redirects; empty where there is none. `root` bounds the search.
 ///
 /// # Errors
 /// A redirect names nothing, they go in a circle, or they are too many; the chain is named.
-pub fn resolve(from: &Path, root: Option<&Path>) -> Result<Option<PathBuf>, DoorError> {
+pub fn chain(from: &Path, root: Option<&Path>) -> Result<Vec<PathBuf>, DoorError> {
     let within = |dir: &&Path| root.is_none_or(|root| dir.starts_with(root));
     let nearest =
         from.ancestors().take_while(within).map(|dir| dir.join(".beads")).find(|beads| {
             beads.join("redirect").is_file() || beads.join("metadata.json").is_file()
         });
-    let Some(mut beads) = nearest else { return Ok(None) };
+    let Some(mut beads) = nearest else { return Ok(Vec::new()) };
     let mut chain = vec![beads.clone()];
     while let Some(next) = redirect(&beads)? {
         let cycle = chain.contains(&next);
@@ -270,7 +381,7 @@ pub fn resolve(from: &Path, root: Option<&Path>) -> Result<Option<PathBuf>, Door
         }
         beads = next;
     }
-    Ok(Some(beads))
+    Ok(chain)
 }
 
 /// Where a `.beads/` directory leads, if it leads on; paths are from the directory that holds it.
@@ -298,7 +409,7 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use super::resolve;
+    use super::chain;
 
     fn lead(root: &Path, from: &str, to: &str) {
         let beads = root.join(from).join(".beads");
@@ -315,13 +426,14 @@ mod tests {
         }
         fs::create_dir_all(root.join("d/.beads")).unwrap();
         fs::create_dir_all(root.join("a/deep/down")).unwrap();
-        let found = resolve(&root.join("a/deep/down"), None).unwrap();
-        assert_eq!(found, Some(root.join("d/.beads")));
+        let found = chain(&root.join("a/deep/down"), None).unwrap();
+        assert_eq!(found, ["a", "b", "c", "d"].map(|dir| root.join(dir).join(".beads")));
         lead(&root, "d", "../e/.beads");
         fs::create_dir_all(root.join("e/.beads")).unwrap();
-        let error = resolve(&root.join("a"), None).unwrap_err();
+        let error = chain(&root.join("a"), None).unwrap_err();
         assert!(error.error.starts_with("more than 3 redirects"), "{error}");
-        assert_eq!(resolve(&root.join("b"), None).unwrap(), Some(root.join("e/.beads")));
+        let found = chain(&root.join("b"), None).unwrap();
+        assert_eq!(found.last(), Some(&root.join("e/.beads")));
     }
 
     #[test]
@@ -331,12 +443,12 @@ mod tests {
         lead(&root, "a", "../b/.beads");
         fs::create_dir_all(root.join("b/.beads")).unwrap();
         lead(&root, "b", "../a/.beads");
-        let error = resolve(&root.join("a"), None).unwrap_err();
+        let error = chain(&root.join("a"), None).unwrap_err();
         let at = root.display();
         let text =
             format!("redirects go in a circle: {at}/a/.beads -> {at}/b/.beads -> {at}/a/.beads");
         assert_eq!(error.error, text);
         lead(&root, "c", "../nowhere/.beads");
-        assert!(resolve(&root.join("c"), None).unwrap_err().error.contains("/nowhere/.beads"));
+        assert!(chain(&root.join("c"), None).unwrap_err().error.contains("/nowhere/.beads"));
     }
 }

@@ -121,12 +121,28 @@ mod tests {
             "20260131",
             "6a92",
             "6a9",
-            "soon",
+            "whenever",
         ]
         .iter()
         .map(|text| format!("{text} = {}", shown(text)))
         .collect();
-        insta::assert_snapshot!(table.join("\n"), @"");
+        insta::assert_snapshot!(table.join("\n"), @"
+        2h ago = 2026-01-31T08:00:00Z
+        90m ago = 2026-01-31T08:30:00Z
+        1 day ago = 2026-01-30T10:00:00Z
+        yesterday = 2026-01-30T00:00:00Z
+        2026-01-30 = 2026-01-30T00:00:00Z
+        2026-01-30T09:30 = 2026-01-30T09:30:00Z
+        2026-01-30 09:30:15 = 2026-01-30T09:30:15Z
+        2026-01-30T09:30:00+02:00 = 2026-01-30T07:30:00Z
+        HEAD = Head(0)
+        HEAD~3 = Head(3)
+        HEAD^ = 'HEAD^' is no point\u{20}
+        20260131 = Commit(\"20260131\")
+        6a92 = Commit(\"6a92\")
+        6a9 = '6a9' is no point in
+        whenever = 'whenever' is no poi
+        ");
     }
 
     #[test]

@@ -10,6 +10,8 @@ mod past;
 mod town;
 mod write;
 
+pub use past::no_moment;
+
 use std::sync::Arc;
 use std::sync::Mutex;
 

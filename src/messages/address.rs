@@ -85,6 +85,7 @@ pub fn wakes(db: &Db, fact: &Fact) -> Vec<Address> {
         Fact::Outbox { dst } => vec![Address::Relay(db.clone(), dst.clone())],
         Fact::Mail { to, .. } if to == "mayor" => vec![Address::Mayor],
         Fact::Changed { by, .. } if by == "edit" || by == "reopen" => dispatcher(),
+        Fact::Statement { .. } => dispatcher(),
         Fact::Changed { .. }
         | Fact::Closed { .. }
         | Fact::Convoyed { .. }

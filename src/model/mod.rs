@@ -16,6 +16,7 @@ pub mod parcel;
 pub mod past;
 pub mod query;
 pub mod rows;
+pub mod sql;
 pub mod table;
 pub mod tx;
 pub mod value;

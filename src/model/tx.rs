@@ -88,6 +88,14 @@ pub trait Tx {
     /// # Errors
     /// [`TxError::Engine`].
     fn scan(&mut self, table: &'static Table, scan: &Scan) -> Result<Vec<Vec<Value>>, TxError>;
+    /// Runs one SQL statement that changes rows of this table; gives their number. Only engines
+    /// that speak SQL can.
+    ///
+    /// # Errors
+    /// [`TxError::Engine`] with the engine's words; the statement changed nothing then.
+    fn statement(&mut self, table: &'static Table, _sql: &str) -> Result<usize, TxError> {
+        Err(TxError::Engine(format!("table {}: this ledger does not speak SQL", table.name)))
+    }
 }
 
 fn typed<R: Row>(values: Vec<Value>) -> Result<R, TxError> {

@@ -45,6 +45,56 @@ pub struct CommitInfo<'a> {
     pub date_ms: Option<i64>,
 }
 
+/// Bounds of an answer; what is more is left out and said.
+#[derive(Clone, Copy, Debug)]
+pub struct Most {
+    /// Rows.
+    pub rows: usize,
+    /// Bytes of all cells as text.
+    pub bytes: usize,
+}
+
+/// Rows of any types, for people: a number that fits is a number, anything else is text.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Grid {
+    /// Names of the columns, in order; two may be alike.
+    pub columns: Vec<String>,
+    /// The cells.
+    pub rows: Vec<Vec<serde_json::Value>>,
+    /// Whether rows were left out.
+    pub cut: bool,
+    bytes: usize,
+}
+
+impl Grid {
+    /// No rows yet, under these columns.
+    #[must_use]
+    pub fn under(columns: Vec<String>) -> Self {
+        Self { columns, ..Self::default() }
+    }
+
+    /// Takes a row in, unless that is more than the bounds; says whether another may follow.
+    pub fn take(&mut self, row: Vec<serde_json::Value>, most: Most) -> bool {
+        let size = |cell: &serde_json::Value| match cell {
+            serde_json::Value::String(text) => text.len(),
+            _ => 8,
+        };
+        self.bytes = self.bytes.saturating_add(row.iter().map(size).sum());
+        if self.rows.len() >= most.rows || self.bytes > most.bytes {
+            self.cut = true;
+            return false;
+        }
+        self.rows.push(row);
+        true
+    }
+}
+
+/// Bytes as people read them.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold("0x".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+}
+
 /// What a transaction is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intent {
@@ -73,6 +123,11 @@ pub trait Conn: Send {
     /// # Errors
     /// Any [`ConnError`] but [`ConnError::Unknown`].
     fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Vec<Value>>, ConnError>;
+    /// Runs one statement that reads, whatever it gives, and stops at the bounds.
+    ///
+    /// # Errors
+    /// As [`Conn::query`].
+    fn grid(&mut self, sql: &str, most: Most) -> Result<Grid, ConnError>;
     /// Opens the one savepoint of a transaction.
     ///
     /// # Errors

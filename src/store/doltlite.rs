@@ -13,7 +13,10 @@ use crate::store::conn::Conn;
 use crate::store::conn::ConnError;
 use crate::store::conn::DOLTLITE;
 use crate::store::conn::Dialect;
+use crate::store::conn::Grid;
 use crate::store::conn::Intent;
+use crate::store::conn::Most;
+use crate::store::conn::hex;
 
 /// The engine version that the file format was measured with.
 pub const ENGINE_VERSION: &str = "v0.51.6";
@@ -77,9 +80,12 @@ impl DoltLite {
                  rebuild gt without any other crate that links sqlite3"
             ))
         };
-        let rows = self
-            .query("SELECT doltlite_engine(), dolt_version()", &[])
-            .map_err(|error| wrong(error.to_string()))?;
+        let rows = self.query("SELECT doltlite_engine(), dolt_version()", &[]).map_err(
+            |error| match error {
+                ConnError::Other(text) => wrong(text),
+                damaged_or_busy => damaged_or_busy,
+            },
+        )?;
         let want = [Value::Text("prolly".to_owned()), Value::Text(ENGINE_VERSION.to_owned())];
         match rows.first() {
             Some(row) if row[..] == want => Ok(()),
@@ -126,6 +132,18 @@ impl Conn for DoltLite {
             rows.push(row.values().iter().map(inward).collect::<Result<_, _>>()?);
         }
         Ok(rows)
+    }
+
+    fn grid(&mut self, sql: &str, most: Most) -> Result<Grid, ConnError> {
+        let sql = as_spoken(sql);
+        let mut statement = self.conn.prepare(&sql).map_err(told)?;
+        let mut grid = Grid::under(statement.row().columns().to_vec());
+        while statement.step().map_err(told)? {
+            if !grid.take(statement.row().values().iter().map(cell).collect(), most) {
+                break;
+            }
+        }
+        Ok(grid)
     }
 
     fn savepoint(&mut self) -> Result<(), ConnError> {
@@ -183,6 +201,33 @@ impl Conn for DoltLite {
             Some(Value::Text(hash)) => Ok(hash),
             other => Err(ConnError::Corrupt(format!("HEAD is {other:?}"))),
         }
+    }
+}
+
+/// What the server understands and this engine does not, in this one's words.
+fn as_spoken(sql: &str) -> String {
+    let mut words = sql.split_whitespace();
+    let lower = |word: Option<&str>| word.map(str::to_ascii_lowercase).unwrap_or_default();
+    let (first, second, more) = (lower(words.next()), words.next(), words.next());
+    let plain = |name: &str| name.trim_matches(['`', '"', '\'']).replace('\'', "''");
+    match (first.as_str(), second, more) {
+        ("show", Some(word), None) if word.eq_ignore_ascii_case("tables") => {
+            "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name".to_owned()
+        }
+        ("describe" | "desc", Some(table), None) => {
+            format!("SELECT name, type, \"notnull\", pk FROM pragma_table_info('{}')", plain(table))
+        }
+        _ => sql.to_owned(),
+    }
+}
+
+fn cell(value: &doltlite::Value) -> serde_json::Value {
+    match value {
+        doltlite::Value::Null => serde_json::Value::Null,
+        doltlite::Value::Integer(n) => (*n).into(),
+        doltlite::Value::Real(x) => (*x).into(),
+        doltlite::Value::Text(text) => text.clone().into(),
+        doltlite::Value::Blob(bytes) => hex(bytes).into(),
     }
 }
 

@@ -249,6 +249,21 @@ impl Ledger {
         database.connect().map_err(database.failed())
     }
 
+    /// Runs `body` on a connection of its own that is in no transaction: for what the engine itself
+    /// does, such as remotes.
+    ///
+    /// # Errors
+    /// As [`Ledger::read`].
+    pub fn apart<T>(
+        &self,
+        db: &Db,
+        body: impl FnOnce(&mut dyn Conn) -> Result<T, ConnError>,
+    ) -> Result<T, StoreError> {
+        let database = self.usable(db, None)?;
+        let mut conn = (database.opener)().map_err(database.failed())?;
+        body(conn.as_mut()).map_err(database.failed())
+    }
+
     /// Forgets a database and closes its idle readers: before its files are moved away.
     pub fn forget(&self, db: &Db) {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(db);

@@ -20,6 +20,7 @@ mod place;
 mod pool;
 pub mod port;
 pub mod query;
+pub mod remote;
 pub mod schema;
 pub mod server;
 pub mod sql_tx;

@@ -35,6 +35,8 @@ use crate::store::writer::last_key;
 
 /// The name of the row that has the schema's number.
 pub const VERSION_ROW: &str = "store.schema";
+/// The table that has these rows.
+pub const META_TABLE: &str = Meta::TABLE.name;
 /// The name of the row that has the fingerprint of all tables.
 const SHAPE_ROW: &str = "store.shape";
 /// Rows that say how this very store was made.

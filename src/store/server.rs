@@ -13,11 +13,14 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use sqlx::Column;
 use sqlx::ConnectOptions;
 use sqlx::Connection;
 use sqlx::Executor;
 use sqlx::Row;
+use sqlx::SqlSafeStr;
+use sqlx::Statement;
 use sqlx::TypeInfo;
 use sqlx::ValueRef;
 use sqlx::mysql::MySqlConnectOptions;
@@ -35,7 +38,10 @@ use crate::model::value::Value;
 use crate::store::conn::Conn;
 use crate::store::conn::ConnError;
 use crate::store::conn::Dialect;
+use crate::store::conn::Grid;
 use crate::store::conn::Intent;
+use crate::store::conn::Most;
+use crate::store::conn::hex;
 use crate::store::error::StoreError;
 use crate::store::place;
 use crate::store::place::Place;
@@ -220,8 +226,11 @@ impl Conn for DoltServer {
         &SERVER
     }
 
-    fn begin(&mut self, _intent: Intent) -> Result<(), ConnError> {
-        self.plain("START TRANSACTION")?;
+    fn begin(&mut self, intent: Intent) -> Result<(), ConnError> {
+        self.plain(match intent {
+            Intent::Read => "START TRANSACTION READ ONLY",
+            Intent::Write => "START TRANSACTION",
+        })?;
         self.open = true;
         Ok(())
     }
@@ -236,6 +245,26 @@ impl Conn for DoltServer {
         let query = bound!(sql, params);
         let rows = self.wait(async |conn| conn.fetch_all(query).await)?;
         rows.iter().map(inward).collect()
+    }
+
+    fn grid(&mut self, sql: &str, most: Most) -> Result<Grid, ConnError> {
+        // Prepared first: the server then refuses more than one statement, and names the columns of
+        // an answer without rows.
+        let text = || sqlx::AssertSqlSafe(sql.to_owned()).into_sql_str();
+        let prepared = self.wait(async |conn| conn.prepare(text()).await)?;
+        let names = prepared.columns().iter().map(|column| column.name().to_owned());
+        let mut grid = Grid::under(names.collect());
+        self.wait(async |conn| {
+            let mut rows = conn.fetch(sqlx::raw_sql(text()));
+            while let Some(row) = rows.try_next().await? {
+                let cells = (0..row.len()).map(|at| cell(&row, at)).collect::<Result<_, _>>()?;
+                if !grid.take(cells, most) {
+                    break;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(grid)
     }
 
     fn savepoint(&mut self) -> Result<(), ConnError> {
@@ -304,6 +333,26 @@ fn inward(row: &MySqlRow) -> Result<Vec<Value>, ConnError> {
         row.try_get_unchecked::<String, _>(at).map(Value::Text)
     });
     cells.collect::<Result<_, sqlx::Error>>().map_err(|error| told(&error))
+}
+
+/// A cell of a row that came as text.
+fn cell(row: &MySqlRow, at: usize) -> Result<serde_json::Value, sqlx::Error> {
+    let raw = row.try_get_raw(at)?;
+    if raw.is_null() {
+        return Ok(serde_json::Value::Null);
+    }
+    let kind = raw.type_info().name().to_owned();
+    let bytes: Vec<u8> = row.try_get_unchecked(at)?;
+    let Ok(text) = String::from_utf8(bytes) else {
+        let bytes: Vec<u8> = row.try_get_unchecked(at)?;
+        return Ok(hex(&bytes).into());
+    };
+    let number = match kind.as_str() {
+        "FLOAT" | "DOUBLE" => text.parse::<f64>().ok().map(serde_json::Value::from),
+        kind if kind.contains("INT") => text.parse::<i64>().ok().map(serde_json::Value::from),
+        _ => None,
+    };
+    Ok(number.unwrap_or_else(|| text.into()))
 }
 
 /// The server's error by its kind.

@@ -272,6 +272,16 @@ impl Tx for SqlTx<'_> {
         rows.truncate(scan.limit.unwrap_or(usize::MAX));
         Ok(rows)
     }
+
+    fn statement(&mut self, table: &'static Table, sql: &str) -> Result<usize, TxError> {
+        let failed_before = self.failure.is_some();
+        let answer = self.execute(table, sql, &[]);
+        // A statement that the engine does not take undoes itself: the transaction is as it was.
+        if !failed_before && matches!(self.failure, Some(ConnError::Other(_))) {
+            self.failure = None;
+        }
+        answer
+    }
 }
 
 /// Most rows that a statement is limited to.

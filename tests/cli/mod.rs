@@ -2,6 +2,8 @@
 
 mod bd;
 pub mod desk;
+mod dolt;
+mod everywhere;
 mod gt;
 mod mr_ready;
 mod past;

@@ -7,7 +7,9 @@ use gastown::store::conn::CommitInfo;
 use gastown::store::conn::Conn;
 use gastown::store::conn::ConnError;
 use gastown::store::conn::Dialect;
+use gastown::store::conn::Grid;
 use gastown::store::conn::Intent;
+use gastown::store::conn::Most;
 use gastown::store::ledger::Wrap;
 
 /// What happens around the steps of a transaction. An error stands in for the engine's.
@@ -55,6 +57,9 @@ impl Conn for Hooked {
     }
     fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Vec<Value>>, ConnError> {
         self.inner.query(sql, params)
+    }
+    fn grid(&mut self, sql: &str, most: Most) -> Result<Grid, ConnError> {
+        self.inner.grid(sql, most)
     }
     fn savepoint(&mut self) -> Result<(), ConnError> {
         self.inner.savepoint()

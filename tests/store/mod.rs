@@ -10,5 +10,6 @@ mod killed;
 mod lists;
 mod samples;
 mod server;
+mod skew;
 mod support;
 mod town;

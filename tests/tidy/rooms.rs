@@ -32,6 +32,8 @@ const ROOMS: &[Room] = &[
         crates: &[
             "sqlx",
             "doltlite",
+            // Rows of a statement are taken one by one, so that an answer can stop at its bound.
+            "futures_util",
             "tokio",
             "tracing",
             "rustix",

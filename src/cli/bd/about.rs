@@ -9,7 +9,8 @@ use serde_json::json;
 use crate::cli::bd::Bd;
 use crate::cli::bd::Run;
 use crate::cli::call;
-use crate::cli::context;
+use crate::cli::context::Chosen;
+use crate::cli::context::ChosenBy;
 use crate::cli::context::Place;
 use crate::cli::render;
 use crate::messages::door::DoorError;
@@ -54,14 +55,27 @@ impl Stats {
     }
 }
 
-/// Which database this directory belongs to.
+/// Which database is meant here, and which rule says so.
 #[derive(Debug, Args)]
-pub(super) struct Where {}
+#[command(after_help = "Examples:\n  bd where\n  bd where gt-a1b --json\n\n\
+    The rules, in order: a full id, --rig, the redirects from the nearest .beads, the rig\n\
+    whose directory it is, the town itself (docs/resolution.md).")]
+pub(super) struct Where {
+    /// A bead: where it lives.
+    id: Option<String>,
+}
 
 impl Where {
     pub(super) fn run(self, run: &Run) -> Result<u8, DoorError> {
         let context = &run.context;
-        let db = context.default_db()?;
+        let chosen = match &self.id {
+            None => context.choose()?,
+            Some(id) => {
+                let db = context.db_of(&context.id(id)?)?;
+                Chosen { db, by: ChosenBy::Id, chain: Vec::new() }
+            }
+        };
+        let db = &chosen.db;
         let (beads, data) = match &context.place {
             Place::Alone { beads, .. } => (beads.clone(), beads.join(".dolt-data")),
             Place::Town { town, .. } => {
@@ -72,21 +86,15 @@ impl Where {
                 (beads, town.dolt_data())
             }
         };
-        let root = context.town().map(crate::adapters::layout::Town::root);
-        let nearest = context.cwd.ancestors().map(|dir| dir.join(".beads"));
-        let nearest = nearest
-            .take_while(|dir| root.is_none_or(|root| dir.starts_with(root)))
-            .find(|dir| dir.join("redirect").is_file());
-        // Only a redirect that was followed counts: with --rig the directory says nothing.
-        let redirected = match (&nearest, &context.rig) {
-            (Some(from), None) => context::resolve(&context.cwd, root)?.map(|_| from.clone()),
-            _ => None,
-        };
         let database = data.join(db.as_str()).join(format!("{db}.db"));
         let databases = context.databases();
-        let prefix = databases.iter().find(|(name, _)| *name == db).map(|(_, prefix)| prefix);
+        let prefix = databases.iter().find(|(name, _)| name == db).map(|(_, prefix)| prefix);
+        let redirected = chosen.chain.first().filter(|_| chosen.chain.len() > 1);
         if run.json {
-            let mut told = json!({"path": beads, "database_path": database, "database": db});
+            let mut told = json!({
+                "path": beads, "database_path": database, "database": db,
+                "found_by": context.found_by, "chosen_by": chosen.by, "chain": chosen.chain,
+            });
             if let Some(prefix) = prefix {
                 told["prefix"] = json!(prefix);
             }
@@ -102,7 +110,9 @@ impl Where {
         if let Some(prefix) = prefix {
             render::line(&format!("  prefix {prefix}"))?;
         }
-        render::line(&format!("  database {}", database.display()))
+        render::line(&format!("  database {}", database.display()))?;
+        let (found, by) = (context.found_by, chosen.by);
+        render::line(&format!("  chosen by: {by}; the place is found by: {found}"))
     }
 }
 

@@ -9,7 +9,7 @@ mod dep;
 mod init;
 mod issues;
 mod list;
-mod past;
+pub(crate) mod past;
 mod remark;
 mod show;
 mod update;
@@ -147,7 +147,7 @@ enum Command {
     Diff(past::Diff),
     /// The commits of a database.
     Log(past::Log),
-    /// Which database this directory belongs to.
+    /// Which database is meant here, and which rule says so.
     Where(about::Where),
     /// The types of beads.
     Types(about::Types),

@@ -163,11 +163,16 @@ impl Here {
         self.hello().is_ok_and(|hello| hello.is_some())
     }
 
-    /// The caller's address, as far as the environment tells.
+    /// The caller's address, as far as the environment tells, and what told it.
     #[must_use]
-    pub fn actor(&self) -> String {
-        let said = self.env().role.clone().or_else(|| self.context.actor.clone());
-        said.unwrap_or_else(|| Identity::Overseer.actor())
+    pub fn actor(&self) -> (String, &'static str) {
+        if let Some(role) = &self.env().role {
+            return (role.clone(), "GT_ROLE");
+        }
+        match &self.context.actor {
+            Some(actor) => (actor.clone(), "BD_ACTOR"),
+            None => (Identity::Overseer.actor(), "default"),
+        }
     }
 
     /// The database that an id belongs to.
@@ -178,26 +183,10 @@ impl Here {
         self.context.db_of(id)
     }
 
-    /// The rig whose container this directory is in.
-    #[must_use]
-    pub fn rig_of_cwd(&self) -> Option<RigName> {
-        let root = std::fs::canonicalize(self.town.root()).ok()?;
-        let below = self.cwd().strip_prefix(root).ok()?;
-        let first = below.components().next()?.as_os_str().to_str()?;
-        let rig = RigName::from(first);
-        self.registry.rigs.contains_key(&rig).then_some(rig)
-    }
-
     /// The rig that is meant where none is named: the session's, the directory's, or the only one.
     #[must_use]
     pub fn default_rig(&self) -> Option<RigName> {
-        let said = self.env().rig.clone().map(RigName);
-        said.filter(|rig| self.registry.rigs.contains_key(rig))
-            .or_else(|| self.rig_of_cwd())
-            .or_else(|| {
-                let mut all = self.registry.rigs.keys();
-                all.next().filter(|_| all.next().is_none()).cloned()
-            })
+        self.context.default_rig().map(|(rig, _)| rig)
     }
 
     /// A rig by name, or the default one.

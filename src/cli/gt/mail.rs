@@ -97,7 +97,7 @@ impl Mail {
         match self {
             Self::Send { to, subject, message, priority, kind, thread, json } => {
                 let letter = Letter {
-                    sender: here.actor(),
+                    sender: here.actor().0,
                     recipient: to,
                     kind,
                     subject,

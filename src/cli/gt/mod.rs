@@ -132,7 +132,7 @@ pub enum Command {
     Agents(agents::Agents),
     /// What was changed, by whom.
     Log(log::Log),
-    /// Which town, rig and database this directory belongs to.
+    /// Which town, rig and database are meant here, and which rule says so.
     Where(place::Where),
     /// Show a whole town at work on a small repository made on the spot.
     Demo(demo::DemoArgs),

@@ -16,7 +16,9 @@ use crate::cli::render;
 use crate::config::env::Env;
 use crate::messages::door::DoorError;
 
-/// Which town, rig and database this directory belongs to.
+/// Which town, rig and database are meant here, who you are, and which rule says so.
+///
+/// The rules are in docs/resolution.md; 'bd where ID' explains an id.
 #[derive(Debug, Args)]
 pub struct Where {
     /// Print JSON.
@@ -27,25 +29,34 @@ pub struct Where {
 impl Where {
     pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
         let here = Here::find(at)?;
-        let rig = here.rig_of_cwd();
-        let db = rig.as_ref().map_or("hq".to_owned(), ToString::to_string);
+        let chosen = here.context.choose()?;
+        let rig = here.context.default_rig();
         let socket = here.town.socket_path();
+        let (actor, actor_by) = here.actor();
         if self.json {
+            let (rig, rig_by) = rig.unzip();
             return render::json(&json!({
-                "root": here.town.root(), "rig": rig, "database": db, "actor": here.actor(),
+                "root": here.town.root(), "found_by": here.context.found_by,
+                "rig": rig, "rig_by": rig_by,
+                "database": chosen.db, "chosen_by": chosen.by, "chain": chosen.chain,
+                "actor": actor, "actor_by": actor_by,
                 "socket": socket, "running": here.is_up(),
             }));
         }
-        let rig = rig.map_or("-".to_owned(), |rig| rig.to_string());
+        let rig = rig.map_or("-".to_owned(), |(rig, by)| format!("{rig}  ({by})"));
+        let root = here.town.root().display();
         let rows = [
-            ("town", here.town.root().display().to_string()),
+            ("town", format!("{root}  ({})", here.context.found_by)),
             ("rig", rig),
-            ("database", db),
-            ("you are", here.actor()),
+            ("database", format!("{}  ({})", chosen.db, chosen.by)),
+            ("you are", format!("{actor}  ({actor_by})")),
             ("socket", socket.display().to_string()),
         ];
         for (what, value) in rows {
             render::line(&format!("{what:<9} {value}"))?;
+        }
+        for step in chosen.chain.iter().skip(1) {
+            render::line(&format!("redirect  to {}", step.display()))?;
         }
         Ok(0)
     }

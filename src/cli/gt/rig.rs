@@ -117,7 +117,7 @@ fn with_branch<T>(
     })
 }
 
-fn add(here: &Here, new: &NewRig) -> Result<AddedRig, DoorError> {
+pub(super) fn add(here: &Here, new: &NewRig) -> Result<AddedRig, DoorError> {
     if here.is_up() {
         let control = Control::AddRig {
             name: new.name.clone(),
@@ -144,7 +144,7 @@ fn remove(here: &Here, name: &RigName) -> Result<RemovedRig, DoorError> {
     Ok(removed)
 }
 
-fn say_added(added: &AddedRig) -> Result<u8, DoorError> {
+pub(super) fn say_added(added: &AddedRig) -> Result<u8, DoorError> {
     let AddedRig { name, prefix, target, git_url, .. } = added;
     let verb = if added.existed { "is there already" } else { "is added" };
     render::line(&format!("rig {name} {verb}: {git_url}, branch {target}, beads {prefix}-..."))?;

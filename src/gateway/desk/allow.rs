@@ -37,7 +37,8 @@ fn meant_for(op: &Op) -> For {
         | Op::SetMr { .. }
         | Op::ParkQueue { reason: None, .. }
         | Op::SubmitBranch { .. }
-        | Op::CreateConvoy { .. } => For::Overseer,
+        | Op::CreateConvoy { .. }
+        | Op::Sql { .. } => For::Overseer,
         Op::SetMeta { .. }
         | Op::RegisterRole { .. }
         | Op::RegisterAgent { .. }

@@ -74,7 +74,7 @@ fn snapshot(tx: &mut dyn Tx) -> Result<Snapshot, TxError> {
 }
 
 /// Why there is no such moment, and what to ask instead.
-pub(super) fn no_moment(why: NoMoment) -> DoorError {
+pub fn no_moment(why: NoMoment) -> DoorError {
     let short = |hash: &str| hash.get(..12).unwrap_or(hash).to_owned();
     match why {
         NoMoment::Empty => DoorError::new("no_such_commit", "this database has no history yet"),

@@ -126,6 +126,13 @@ pub enum Fact {
         /// How many.
         rows: usize,
     },
+    /// A person's statement changed rows of a table.
+    Statement {
+        /// The table.
+        table: String,
+        /// How many rows.
+        rows: usize,
+    },
     /// Nothing had to change.
     Unchanged,
 }

@@ -18,6 +18,7 @@ mod refused;
 mod relay;
 mod returned;
 mod sessions;
+mod statement;
 mod support;
 mod work;
 
@@ -109,5 +110,6 @@ pub fn apply(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, op: &Op) -> Result<Facts, Refus
             relay::create_convoy(tx, ctx, title, who, beads)
         }
         Op::Reap { before, limit } => mail::reap(tx, ctx, *before, *limit),
+        Op::Sql { text } => statement::run(tx, ctx, text),
     }
 }

@@ -392,4 +392,9 @@ ops! {
         /// Most rows.
         limit: usize,
     };
+    /// Change rows of one table by a person's own SQL.
+    Sql "sql" {
+        /// One INSERT, REPLACE, UPDATE or DELETE.
+        text: String,
+    };
 }

@@ -1,11 +1,19 @@
 //! `gt dolt`: the server that has the ledger, and the ledger as Dolt sees it.
 
+mod data;
+mod dump;
 mod server;
+mod sql;
+mod sync;
 
 use clap::Subcommand;
 
 use crate::cli::context::Wanted;
+use crate::cli::gt::here::Here;
 use crate::messages::door::DoorError;
+use crate::model::ids::Db;
+use crate::store::conn::ConnError;
+use crate::store::error::StoreError;
 
 /// The ledger's server, and the ledger as Dolt sees it.
 ///
@@ -24,6 +32,18 @@ pub enum Dolt {
     Status(server::Status),
     /// Show the end of its log.
     Logs(server::Logs),
+    /// Ask the ledger in SQL.
+    Sql(sql::Sql),
+    /// Every database, its size and its newest commit.
+    List(data::List),
+    /// The commits of a database.
+    Log(data::Log),
+    /// Make the database of a rig that is on the list and has none.
+    InitRig(data::InitRig),
+    /// Write out every row of a database.
+    Dump(dump::Dump),
+    /// Push to a remote, or pull from one.
+    Sync(sync::Sync),
 }
 
 impl Dolt {
@@ -34,6 +54,34 @@ impl Dolt {
             Self::Restart(args) => args.run(at),
             Self::Status(args) => args.run(at),
             Self::Logs(args) => args.run(at),
+            Self::Sql(args) => args.run(at),
+            Self::List(args) => args.run(at),
+            Self::Log(args) => args.run(at),
+            Self::InitRig(args) => args.run(at),
+            Self::Dump(args) => args.run(at),
+            Self::Sync(args) => args.run(at),
         }
+    }
+}
+
+/// The database that was named, or the one of this directory.
+fn database(here: &Here, name: Option<&str>) -> Result<Db, DoorError> {
+    let Some(name) = name else { return here.context.default_db() };
+    let known = here.context.databases();
+    if known.iter().any(|(db, _)| db.as_str() == name) {
+        return Ok(Db::from(name));
+    }
+    let names: Vec<&str> = known.iter().map(|(db, _)| db.as_str()).collect();
+    Err(DoorError::new("not_found", format!("there is no database '{name}'"))
+        .hint(format!("there are: {}", names.join(", "))))
+}
+
+/// A failure of the store; what the engine said of the caller's own words is a refusal.
+fn told(error: StoreError) -> DoorError {
+    match error {
+        StoreError::Engine { source: ConnError::Other(text), .. } => {
+            DoorError::new("invalid", text)
+        }
+        other => DoorError::new(other.code(), other.to_string()),
     }
 }
