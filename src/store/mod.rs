@@ -5,6 +5,7 @@
 //! commits groups. Nothing here decides what work means, and nothing knows actors or the CLI.
 
 pub mod conn;
+pub mod digest;
 pub mod doltlite;
 pub mod epoch;
 pub mod error;

@@ -37,6 +37,7 @@ const ROOMS: &[Room] = &[
             "rustix",
             "serde",
             "serde_json",
+            "sha2",
             "thiserror",
         ],
     },
