@@ -301,6 +301,10 @@ impl RealWorld {
             Effect::RemoveBranch { rig, branch, head, landed } => {
                 self.job(&rig, move |git| git.remove_branch(&branch, &head, &landed)).await
             }
+            Effect::Upkeep { db, chore } => {
+                let error = format!("the world keeps no database: {} of {db}", chore.name());
+                Ok(Outcome::Failed { error })
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::agent::Exit;
 use super::ids::BeadId;
+use super::ids::Db;
 use super::ids::RigName;
 use super::ids::RunId;
 use super::ids::SessionId;
@@ -16,6 +17,8 @@ use super::ids::Sha;
 use super::merge::GateResult;
 use super::merge::GateSpec;
 use super::merge::Stacked;
+use super::upkeep::Chore;
+use super::upkeep::ChoreDone;
 
 /// A worker's place on disk: `<rig>/polecats/<name>/<rig>`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -163,6 +166,13 @@ pub enum Effect {
         /// The landed commit that holds its patches.
         landed: Sha,
     },
+    /// Do a chore to a database as a whole.
+    Upkeep {
+        /// Which.
+        db: Db,
+        /// What.
+        chore: Chore,
+    },
 }
 
 impl Effect {
@@ -180,6 +190,7 @@ impl Effect {
             Self::RunGates { .. } => "run_gates",
             Self::Land { .. } => "land",
             Self::RemoveBranch { .. } => "remove_branch",
+            Self::Upkeep { .. } => "upkeep",
         }
     }
 
@@ -195,6 +206,7 @@ impl Effect {
         "run_gates",
         "land",
         "remove_branch",
+        "upkeep",
     ];
 
     /// What makes two of them the same effect: verb, subject and attempt.
@@ -213,6 +225,7 @@ impl Effect {
             Self::RunGates { run, .. } => format!("{verb} {run}"),
             Self::Land { rig, tip, .. } => format!("{verb} {rig} {tip}"),
             Self::RemoveBranch { rig, branch, .. } => format!("{verb} {rig} {branch}"),
+            Self::Upkeep { db, chore } => format!("{verb} {db} {}", chore.name()),
         }
     }
 }
@@ -283,6 +296,11 @@ pub enum Outcome {
     },
     /// The branch is gone.
     BranchRemoved,
+    /// The chore is done, or was not to be done; it says which.
+    Kept {
+        /// What came of it.
+        done: ChoreDone,
+    },
     /// The other database has applied the parcels.
     Delivered,
     /// The verb could not be done; trying again may help.

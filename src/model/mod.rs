@@ -17,4 +17,5 @@ pub mod query;
 pub mod rows;
 pub mod table;
 pub mod tx;
+pub mod upkeep;
 pub mod value;

@@ -9,6 +9,7 @@ pub mod digest;
 pub mod doltlite;
 pub mod epoch;
 pub mod error;
+pub mod keep;
 pub mod ledger;
 mod lock;
 mod outside;

@@ -1,6 +1,7 @@
 //! The reaper: removes hints whose time is over, when it is asked.
 
 use gastown::machines::dog::Reaper;
+use gastown::machines::limits::Life;
 use gastown::machines::limits::Limits;
 use gastown::messages::DogMessage;
 use gastown::messages::Message;
@@ -15,11 +16,12 @@ use super::bench::told;
 use super::bench::wake;
 
 fn check(script: &[Step]) -> String {
-    Bench::new(Reaper::new("reaper-shop".to_owned(), Db::from(RIG), Limits::default())).run(script)
+    let (limits, life) = (Limits::default(), Life::default());
+    Bench::new(Reaper::new("reaper-shop".to_owned(), Db::from(RIG), limits, life)).run(script)
 }
 
 fn run() -> Step {
-    told(Message::Dog(DogMessage::Run))
+    told(Message::Dog(DogMessage::Run { rigs: vec![RigName(RIG.to_owned())] }))
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod conformance;
 mod faults;
 mod groups;
+mod keep;
 mod lists;
 mod samples;
 mod server;

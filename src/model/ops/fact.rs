@@ -126,6 +126,18 @@ pub enum Fact {
         /// How many.
         rows: usize,
     },
+    /// What was over is gone.
+    Decayed {
+        /// The beads of work among it.
+        beads: Vec<BeadId>,
+        /// How many rows.
+        rows: usize,
+    },
+    /// A dog's run was recorded.
+    Ran {
+        /// Which dog.
+        dog: String,
+    },
     /// Nothing had to change.
     Unchanged,
 }

@@ -6,6 +6,7 @@
 mod beads;
 mod blocked;
 mod by_hand;
+mod decay;
 mod derived;
 mod edges;
 mod fact;
@@ -21,6 +22,10 @@ mod sessions;
 mod support;
 mod work;
 
+pub use decay::Doomed;
+pub use decay::Rules;
+pub use decay::doomed;
+pub use decay::travelling;
 pub use derived::derive_again;
 pub use edges::open_blockers;
 pub use fact::Fact;
@@ -107,5 +112,7 @@ pub fn apply(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, op: &Op) -> Result<Facts, Refus
             relay::create_convoy(tx, ctx, title, who, beads)
         }
         Op::Reap { before, limit } => mail::reap(tx, ctx, *before, *limit),
+        Op::Decay { doomed, rules } => decay::decay(tx, ctx, doomed, rules),
+        Op::RecordRun { dog, detail } => decay::record(tx, ctx, dog, detail),
     }
 }
