@@ -3,6 +3,7 @@
 //! Field names and what is left out when empty follow upstream's JSON; what is the town's own has
 //! views of its own. Times are RFC 3339 in UTC with milliseconds. Nothing here asks a database.
 
+mod dogs;
 mod town;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use crate::model::rows::Bead;
 use crate::model::rows::Change;
 use crate::model::rows::Comment;
 
+pub use dogs::DogRunView;
 pub use town::AgentFields;
 pub use town::AgentView;
 pub use town::ConvoyView;

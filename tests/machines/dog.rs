@@ -6,6 +6,7 @@ use gastown::machines::limits::Limits;
 use gastown::messages::DogMessage;
 use gastown::messages::Message;
 use gastown::model::ids::Db;
+use gastown::model::ids::RigName;
 use gastown::model::ops::Op;
 use gastown::model::value::Name;
 

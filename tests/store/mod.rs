@@ -1,6 +1,7 @@
 //! The ledger against its in-memory twin, and against damage, crashes and other writers.
 
 mod conformance;
+mod decay;
 mod faults;
 mod groups;
 mod keep;
