@@ -102,7 +102,7 @@ pub fn held(tx: &mut dyn Tx) -> Result<Vec<(Db, i64)>, TxError> {
 }
 
 fn detail(row: &DogRun) -> Option<RunDetail> {
-    serde_json::from_str(&row.detail).ok()
+    RunDetail::parse(&row.detail)
 }
 
 /// Where a dog is in its run.

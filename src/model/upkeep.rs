@@ -164,6 +164,20 @@ pub struct RunDetail {
     pub done: ChoreDone,
 }
 
+impl RunDetail {
+    /// As it stands in its row.
+    #[must_use]
+    pub fn text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Of a row; `None` for one that another version wrote.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Plan;

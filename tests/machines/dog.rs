@@ -31,11 +31,11 @@ fn old_hints_go_when_it_is_asked() {
     let script = [Step::Commit(nudge), run(), Step::Pass(7_200_001), wake(), run(), run()];
     insta::assert_snapshot!(check(&script), @r"
     ~ send_nudge
-    > told run
+    > told run rigs=[shop]
     ~ 7200001 ms
     > wake
-    > told run
+    > told run rigs=[shop]
       commit reap before=T0+1 limit=500
-    > told run
+    > told run rigs=[shop]
     ");
 }

@@ -218,7 +218,7 @@ fn a_history_that_moves_too_far_is_left_alone() {
 
 /// What an interrupted process would do: it is started by the test below and stops itself.
 #[test]
-#[ignore = "a child process of a_stop_at_any_point_leaves_a_whole_store"]
+#[ignore = "needs GT_TEST_KEEP_STOP: a child process of a_stop_at_any_point_leaves_a_whole_store"]
 fn stops_itself_while_it_compacts() {
     let (Ok(stop_at), Ok(town)) = (std::env::var(STOP_AT), std::env::var(TOWN)) else { return };
     let held = held(Path::new(&town));

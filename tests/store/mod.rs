@@ -4,6 +4,7 @@ mod conformance;
 mod decay;
 mod faults;
 mod groups;
+mod growth;
 mod keep;
 mod lists;
 mod samples;

@@ -2,5 +2,6 @@
 
 pub mod clock;
 pub mod fake_world;
+pub mod kennel;
 pub mod memory_port;
 pub mod processes;

@@ -306,7 +306,14 @@ fn scrub(value: &mut Json) {
             }
         }
         Json::Array(items) => items.iter_mut().for_each(scrub),
-        _ => {}
+        // What somebody handed over as the text of an object is an object too.
+        Json::String(text) if text.starts_with(['{', '[']) => {
+            if let Ok(mut inner @ (Json::Object(_) | Json::Array(_))) = serde_json::from_str(text) {
+                scrub(&mut inner);
+                *text = inner.to_string();
+            }
+        }
+        Json::String(_) | Json::Number(_) | Json::Bool(_) | Json::Null => {}
     }
 }
 
@@ -413,10 +420,14 @@ mod tests {
 
     #[test]
     fn secrets_are_taken_out_wherever_they_stand() {
-        let mut line = json!({"a": [{"API_KEY": 1, "kept": 2}], "my_token": {"x": 1}, "text": "t"});
+        let mut line = json!({
+            "a": [{"API_KEY": 1, "kept": 2}], "my_token": {"x": 1}, "text": "{\"password\":\"p\"}"
+        });
         scrub(&mut line);
         let clean = json!({
-            "a": [{"API_KEY": "[scrubbed]", "kept": 2}], "my_token": "[scrubbed]", "text": "t"
+            "a": [{"API_KEY": "[scrubbed]", "kept": 2}],
+            "my_token": "[scrubbed]",
+            "text": "{\"password\":\"[scrubbed]\"}"
         });
         assert_eq!(line, clean);
     }

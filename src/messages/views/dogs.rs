@@ -29,7 +29,7 @@ impl DogRunView {
     /// A row; `None` for one that another version wrote.
     #[must_use]
     pub fn of(row: &DogRun) -> Option<Self> {
-        let RunDetail { db, chore, done } = serde_json::from_str(&row.detail).ok()?;
+        let RunDetail { db, chore, done } = RunDetail::parse(&row.detail)?;
         Some(Self { at: rfc3339(row.ran_at), dog: row.dog.to_string(), db, chore, done })
     }
 }

@@ -133,7 +133,7 @@ pub enum Fact {
         /// How many rows.
         rows: usize,
     },
-    /// A dog's run was recorded.
+    /// A dog's run was recorded, or old records were removed: no change of the history.
     Ran {
         /// Which dog.
         dog: String,

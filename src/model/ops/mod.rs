@@ -14,6 +14,7 @@ mod fields;
 mod identity;
 mod mail;
 mod op;
+mod over;
 mod queue;
 mod refused;
 mod relay;
@@ -108,9 +109,7 @@ pub fn apply(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, op: &Op) -> Result<Facts, Refus
         Op::SetAlarm { subject: s, condition: c, raise } => {
             relay::alarm(tx, ctx, s, c, raise.as_deref())
         }
-        Op::CreateConvoy { title, owner: who, beads } => {
-            relay::create_convoy(tx, ctx, title, who, beads)
-        }
+        Op::CreateConvoy { title: t, owner: o, beads: b } => relay::create_convoy(tx, ctx, t, o, b),
         Op::Reap { before, limit } => mail::reap(tx, ctx, *before, *limit),
         Op::Decay { doomed, rules } => decay::decay(tx, ctx, doomed, rules),
         Op::RecordRun { dog, detail } => decay::record(tx, ctx, dog, detail),
