@@ -237,6 +237,8 @@ pub struct Dialect {
     /// A table as it stood at a commit, where a table may be named in FROM. The commit is a full
     /// hash: see [`is_hash`].
     pub at: fn(table: &str, commit: &str) -> String,
+    /// Arguments by which `dolt_gc` frees all that is not reached, whatever its age.
+    pub collect: &'static [&'static str],
 }
 
 /// Whether a text is a full commit hash of either engine: it may then stand in a statement.
@@ -265,6 +267,7 @@ pub static DOLTLITE: Dialect = Dialect {
     table_names: "SELECT name FROM sqlite_master WHERE type = 'table'",
     last_message: "SELECT message FROM dolt_log WHERE commit_hash = dolt_hashof('HEAD')",
     at: |table, commit| format!("dolt_at_{table}('{commit}')"),
+    collect: &[],
 };
 
 /// Seconds in a day.

@@ -110,6 +110,14 @@ pub enum StoreError {
         /// Which tables.
         what: String,
     },
+    /// A chore was not done; nothing was changed.
+    #[error("database '{db}': {why}")]
+    Upkeep {
+        /// The database.
+        db: Db,
+        /// Why not.
+        why: String,
+    },
     /// The server does not answer.
     #[error("database '{db}' cannot be reached: {why}; start the server with 'gt dolt start'")]
     Down {
@@ -158,6 +166,7 @@ impl StoreError {
             Self::Foreign { .. } => "store_foreign",
             Self::Damaged { .. } => "store_damaged",
             Self::Differs { .. } => "store_differs",
+            Self::Upkeep { .. } => "store_upkeep",
             Self::Down { .. } => "store_down",
             Self::Engine { .. } => "store_engine",
             Self::Io { .. } => "store_io",

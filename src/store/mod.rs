@@ -11,6 +11,7 @@ pub mod digest;
 pub mod doltlite;
 pub mod epoch;
 pub mod error;
+pub mod keep;
 pub mod ledger;
 mod lock;
 mod outside;

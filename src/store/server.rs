@@ -43,6 +43,10 @@ use crate::store::conn::Intent;
 use crate::store::conn::Most;
 use crate::store::conn::hex;
 use crate::store::error::StoreError;
+use crate::store::keep::backup;
+use crate::store::keep::backup::Backup;
+use crate::store::keep::backup::Restored;
+use crate::store::keep::size;
 use crate::store::place;
 use crate::store::place::Place;
 use crate::store::schema;
@@ -66,6 +70,7 @@ pub static SERVER: Dialect = Dialect {
                   WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'",
     last_message: "SELECT message FROM dolt_log WHERE commit_hash = HASHOF('HEAD')",
     at: |table, commit| format!("`{table}` AS OF '{commit}'"),
+    collect: &["--full"],
 };
 
 /// Where a server is.
@@ -456,7 +461,7 @@ impl Place for ServerPlace {
             let version =
                 format!("SELECT COUNT(*) FROM `{db}`.`{}` WHERE `name` = ?", Meta::TABLE.name);
             let row = [Value::Text(schema::VERSION_ROW.to_owned())];
-            if !place::is_name(&db) {
+            if !place::is_name(&db) || db.as_str().starts_with(SCRATCH) {
                 continue;
             }
             match conn.query(&version, &row) {
@@ -518,4 +523,72 @@ impl Place for ServerPlace {
         kept.map_err(place::failed(db, &self.path(db)))?;
         Ok(url)
     }
+
+    fn size(&self, db: &Db) -> i64 {
+        size::bytes(&self.path(db))
+    }
+
+    fn back_up(&self, db: &Db, dir: &Path, now_ms: i64) -> Result<Backup, StoreError> {
+        let path = self.path(db);
+        let failed = |error| place::failed(db, &path)(error);
+        fs::create_dir_all(dir).map_err(StoreError::io(dir))?;
+        let url = url(&dir.join(db.as_str()));
+        let mut store = self.connect(db).map_err(failed)?;
+        store.call("dolt_backup", &["sync-url", &url]).map_err(failed)?;
+        // Read back from a database made of the copy alone.
+        let scratch = format!("{SCRATCH}{db}");
+        let mut admin = DoltServer::connect(&self.server.on("")).map_err(failed)?;
+        drop_database(&mut admin, &scratch).map_err(failed)?;
+        admin.call("dolt_backup", &["restore", &url, &scratch]).map_err(failed)?;
+        let copy = DoltServer::connect(&self.server.on(&scratch));
+        let compared = copy.and_then(|mut copy| backup::compare(&mut copy, store.as_mut()));
+        drop_database(&mut admin, &scratch).map_err(failed)?;
+        let (head, digest) = compared.map_err(failed)?;
+        let made = Backup { db: db.clone(), taken_at: now_ms, head, digest };
+        backup::write_manifest(dir, &made)?;
+        Ok(made)
+    }
+
+    fn restore(&self, db: &Db, dir: &Path) -> Result<Restored, StoreError> {
+        let path = self.path(db);
+        let failed = |error| place::failed(db, &path)(error);
+        let from = dir.join(db.as_str());
+        if !from.is_dir() {
+            let why = format!("there is no backup in {}", dir.display());
+            return Err(StoreError::Upkeep { db: db.clone(), why });
+        }
+        let mut admin = DoltServer::connect(&self.server.on("")).map_err(failed)?;
+        let name = db.as_str();
+        let aside = match self.connect(db) {
+            Ok(mut old) => {
+                let free = (1..).map(|n| dir.join(format!("{name}.damaged-{n}")));
+                let Some(free) = free.into_iter().find(|path| !path.exists()) else {
+                    return Err(failed(ConnError::Other("no name is free".to_owned())));
+                };
+                old.call("dolt_backup", &["sync-url", &url(&free)]).map_err(failed)?;
+                drop(old);
+                drop_database(&mut admin, name).map_err(failed)?;
+                Some(free)
+            }
+            Err(ConnError::Missing(_)) => None,
+            Err(error) => return Err(failed(error)),
+        };
+        admin.call("dolt_backup", &["restore", &url(&from), name]).map_err(failed)?;
+        let head = self.connect(db).and_then(|mut conn| conn.head()).map_err(failed)?;
+        Ok(Restored { db: db.clone(), from, head, aside })
+    }
+}
+
+/// First part of the name of a database that is made to read a backup back.
+const SCRATCH: &str = "gt_verify_";
+
+fn url(path: &Path) -> String {
+    format!("file://{}", path.display())
+}
+
+/// Removes a database that may not be there, for good.
+fn drop_database(admin: &mut DoltServer, name: &str) -> Result<(), ConnError> {
+    admin.execute(&format!("DROP DATABASE IF EXISTS `{name}`"), &[])?;
+    // A dropped database is only moved away until this is said.
+    admin.call("dolt_purge_dropped_databases", &[]).map(|_| ())
 }

@@ -1,5 +1,6 @@
 //! The commands, as a person or an agent calls them.
 
+mod archive;
 mod bd;
 pub mod desk;
 mod dolt;

@@ -9,6 +9,7 @@ pub mod config;
 pub mod convoy;
 pub mod crew;
 pub mod daemon;
+pub mod dogs;
 pub mod dolt;
 pub mod done;
 pub mod here;
@@ -123,6 +124,9 @@ pub enum Command {
     /// Batches of work.
     #[command(subcommand)]
     Convoy(convoy::Convoy),
+    /// Upkeep of the ledger: what the dogs did.
+    #[command(subcommand)]
+    Dog(dogs::Dog),
     /// Mail between agents and people.
     #[command(subcommand)]
     Mail(mail::Mail),
@@ -177,6 +181,7 @@ impl Gt {
             Command::Crew(args) => args.run(&at),
             Command::Mq(args) => args.run(&at),
             Command::Convoy(args) => args.run(&at),
+            Command::Dog(args) => args.run(&at),
             Command::Mail(args) => args.run(&at),
             Command::Nudge(args) => args.run(&at),
             Command::Agents(args) => args.run(&at),
