@@ -28,7 +28,8 @@ fn main() -> ExitCode {
     println!("{text}");
     if !quick {
         let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
-        let files = [("queue-bench.md", format!("{HEAD}{text}")), ("queue-bench.svg", report.plot.svg())];
+        let files =
+            [("queue-bench.md", format!("{HEAD}{text}")), ("queue-bench.svg", report.plot.svg())];
         for (name, text) in files {
             if let Err(error) = std::fs::write(docs.join(name), text) {
                 println!("docs/{name}: {error}");

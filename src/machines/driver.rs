@@ -50,9 +50,16 @@ impl Driver {
         d.after.push(After::Do(effect));
     }
 
-    /// The effect has answered.
-    pub fn done(&mut self, key: &str) {
-        self.flights.remove(key);
+    /// The effect has answered; whether it had been asked for.
+    pub fn done(&mut self, key: &str) -> bool {
+        self.flights.remove(key).is_some()
+    }
+
+    /// Keys of effects of this verb that have not answered.
+    pub fn flying<'a>(&'a self, verb: &'a str) -> impl Iterator<Item = &'a str> {
+        let running =
+            self.flights.iter().filter(|(_, (flight, _))| matches!(flight, Flight::Running { .. }));
+        running.filter_map(move |(key, _)| key.strip_prefix(verb)?.strip_prefix(' '))
     }
 
     /// The effect has failed; returns how often in a row.

@@ -133,7 +133,9 @@ fn cuts(places: &Places, taken: &[usize], free: usize) -> Vec<usize> {
         let mass = |from: usize, to: usize| weights[from..to].iter().sum::<f64>();
         let pieces = bounds.windows(2).map(|pair| (pair[0], pair[1]));
         let heaviest = pieces
-            .filter(|(from, to)| weights[*from..*to].iter().filter(|weight| **weight > 0.0).count() > 1)
+            .filter(|(from, to)| {
+                weights[*from..*to].iter().filter(|weight| **weight > 0.0).count() > 1
+            })
             .max_by(|a, b| mass(a.0, a.1).total_cmp(&mass(b.0, b.1)));
         let Some((from, to)) = heaviest else { break };
         let Some(at) = code::cuts(&weights[from..to], 1).first().map(|at| from + at) else { break };

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::Serialize;
 
+use super::rows::MergeRequest;
 use super::value::json_cell;
 
 /// One observation, in millionths.
@@ -34,7 +35,7 @@ const HONEST: f64 = 10.0;
 /// A flake that has faded to this counts no more.
 const FADED: i64 = ONE / 20;
 /// The first suspects of a rig whose red run is repeated although no flake was seen.
-const AUDITS_FIRST: i64 = 8;
+const AUDITS_FIRST: i64 = 4;
 /// As long as suspects are fewer than this, one in [`AUDIT_OFTEN`] is audited too.
 const AUDITS_MORE: i64 = 64;
 /// See [`AUDITS_MORE`].
@@ -49,6 +50,18 @@ const RISK_MAX: f64 = 0.98;
 
 /// What is known of a merge request before it is tested: `(kind, value)`, one of each kind.
 pub type Traits = Vec<(&'static str, String)>;
+
+/// The traits of a merge request: who wrote it, and which try of its bead it is. `same` are all
+/// merge requests of the bead.
+#[must_use]
+pub fn traits(mr: &MergeRequest, same: &[MergeRequest]) -> Traits {
+    let attempt = match same.iter().filter(|other| other.seq < mr.seq).count() {
+        0 => "first",
+        1 => "second",
+        _ => "later",
+    };
+    vec![("author", mr.author.to_string()), ("attempt", attempt.to_owned())]
+}
 
 /// How many of how many, fading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,7 +171,7 @@ impl Learner {
     pub fn doubt_max(&self, error_max: f64) -> f64 {
         let share = error_max / self.long.rate().max(error_max);
         let left = error_max * self.doubt.all as f64 - self.doubt.bad as f64;
-        (share + left / ONE as f64).min(2.0 * share).clamp(0.0, 0.5)
+        (share + left / ONE as f64).clamp(0.0, (2.0 * share).min(1.0))
     }
 
     /// A merge request was decided by its own merit: landed, or found to be a culprit with this

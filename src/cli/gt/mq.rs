@@ -176,7 +176,7 @@ fn status(here: &Here, what: &str, json: bool) -> Result<u8, DoorError> {
 fn queue(here: &Here, rig: &RigStatus) -> Result<u8, DoorError> {
     let q = &rig.queue;
     render::line(&format!("{}: {}, {} waiting, {} held", rig.name, q.step, q.queued, q.held))?;
-    if let Some(run) = &q.run {
+    for run in &q.runs {
         let logs = here.town.gate_logs(run);
         render::line(&format!("  run {run}: {}", logs.display()))?;
     }

@@ -35,13 +35,14 @@ pub fn batch(risks: &[f64], slots: usize, most: usize) -> usize {
     risks.len()
 }
 
-/// The order in which to stack them: the likeliest culprits last, so that what is before them
-/// lands without them. One that a stack has held back already keeps its place before newer ones.
+/// The order in which to stack them: within a class, the likeliest culprits last, so that what is
+/// before them lands without them. One that a stack has held back already keeps its place before
+/// newer ones.
 #[must_use]
-pub fn order(risks: &[f64], held: &[bool]) -> Vec<usize> {
+pub fn order(risks: &[f64], class: &[i64], held: &[bool]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..risks.len()).collect();
     let from = held.iter().rposition(|held| *held).map_or(0, |at| at + 1);
-    order[from..].sort_by(|a, b| risks[*a].total_cmp(&risks[*b]));
+    order[from..].sort_by(|a, b| class[*a].cmp(&class[*b]).then(risks[*a].total_cmp(&risks[*b])));
     order
 }
 

@@ -334,7 +334,8 @@ impl Entry for Oracle {
         let is_bad = |at: &usize| self.bad.contains(&desk.line[*at].id);
         let (bad, good): (Vec<usize>, Vec<usize>) = (0..desk.line.len()).partition(is_bad);
         // With one slot, whichever waits longest is proven first.
-        let lands = !good.is_empty() && (desk.slots > 1 || good.first() < bad.first() || bad.is_empty());
+        let lands =
+            !good.is_empty() && (desk.slots > 1 || good.first() < bad.first() || bad.is_empty());
         let mut sets = Vec::new();
         if lands {
             sets.push(good.clone());

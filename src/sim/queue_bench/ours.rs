@@ -114,7 +114,7 @@ impl Ours {
             };
             let held: Vec<bool> =
                 desk.line.iter().take(count).map(|item| self.held.contains(&item.id)).collect();
-            self.stack = policy::batch::order(&risks[..count], &held);
+            self.stack = policy::batch::order(&risks[..count], &vec![0; count], &held);
         }
         self.stack.iter().map(|at| self.risk(&desk.line[*at])).collect()
     }
@@ -150,7 +150,7 @@ impl Ours {
         let mean = risks.iter().sum::<f64>() / risks.len() as f64;
         let share = self.error_max / mean;
         let left = self.error_max * self.decided - self.doubt;
-        (share + left).min(2.0 * share).clamp(0.0, 0.5)
+        (share + left).clamp(0.0, (2.0 * share).min(1.0))
     }
 
     fn settle(&mut self, desk: &Desk, land: usize, culprit: Option<i64>) -> Act {

@@ -14,8 +14,15 @@ pub struct Points {
     pub best: Vec<(f64, f64)>,
 }
 
-const NAMES: [&str; 7] =
-    ["ours, p known", "ours, learnt", "original, 5", "bors-ng, 8", "batch 4", "serial", "train, 20"];
+const NAMES: [&str; 7] = [
+    "ours, p known",
+    "ours, learnt",
+    "original, 5",
+    "bors-ng, 8",
+    "batch 4",
+    "serial",
+    "train, 20",
+];
 const COLOURS: [&str; 7] =
     ["#0b6e4f", "#5aa9e6", "#c1121f", "#e07a00", "#8338ec", "#6c757d", "#3d405b"];
 /// Pixels of one panel.
@@ -72,10 +79,8 @@ impl Panel {
             path.join(" ")
         );
         for (x, y) in places {
-            let _ = writeln!(
-                out,
-                "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>"
-            );
+            let _ =
+                writeln!(out, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>");
         }
     }
 }
@@ -110,8 +115,13 @@ impl Points {
         );
         let panel = Panel { left: 50.0, x: (0.004, 0.4), y: (0.9, 30.0) };
         let xs = [
-            (0.005, "0.5%"), (0.01, "1%"), (0.02, "2%"), (0.05, "5%"), (0.1, "10%"),
-            (0.2, "20%"), (0.3, "30%"),
+            (0.005, "0.5%"),
+            (0.01, "1%"),
+            (0.02, "2%"),
+            (0.05, "5%"),
+            (0.1, "10%"),
+            (0.2, "20%"),
+            (0.3, "30%"),
         ];
         let title = "Gate runs per change over the entropy bound, by failure rate";
         panel.frame(&mut out, title, &xs, &[1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0]);
