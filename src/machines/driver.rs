@@ -55,11 +55,14 @@ impl Driver {
         self.flights.remove(key).is_some()
     }
 
-    /// Keys of effects of this verb that have not answered.
-    pub fn flying<'a>(&'a self, verb: &'a str) -> impl Iterator<Item = &'a str> {
-        let running =
-            self.flights.iter().filter(|(_, (flight, _))| matches!(flight, Flight::Running { .. }));
-        running.filter_map(move |(key, _)| key.strip_prefix(verb)?.strip_prefix(' '))
+    /// Subjects of effects of this verb that may still answer.
+    pub fn flying<'a>(&'a self, verb: &'a str, now: i64) -> impl Iterator<Item = &'a str> {
+        let due = move |flight: &Flight| match flight {
+            Flight::Running { deadline } => deadline.is_none_or(|at| now < at),
+            Flight::Waiting { .. } => false,
+        };
+        let flying = self.flights.iter().filter(move |(_, (flight, _))| due(flight));
+        flying.filter_map(move |(key, _)| key.strip_prefix(verb)?.strip_prefix(' '))
     }
 
     /// The effect has failed; returns how often in a row.

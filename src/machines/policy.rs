@@ -89,7 +89,7 @@ pub fn next(known: &Known<'_>) -> Move {
     }
     let mut taken: Vec<usize> =
         known.running.iter().copied().filter(|at| (first..=len).contains(at)).collect();
-    let free = known.slots.max(1).saturating_sub(known.running.len());
+    let free = known.slots.saturating_sub(known.running.len());
     let mut tests = Vec::new();
     // Sure of a suspect whose own prefix was not red often enough: that prefix is what is asked.
     if sure && !taken.contains(&first) && free > 0 {

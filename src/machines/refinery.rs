@@ -197,6 +197,10 @@ impl Refinery {
                     format!("{target} itself is red: {why}. Mend it, then 'gt mq retry {rig}'");
                 self.park(d, reason);
             }
+            Move::Wait if search.runs.is_empty() => {
+                // A run of an earlier cycle has the slot; it answers, or its time is up.
+                d.wake(now + self.limits.effect_deadline_ms);
+            }
             Move::Wait => {}
         }
     }
@@ -210,7 +214,7 @@ impl Refinery {
         let running: Vec<usize> = search.runs.iter().map(|going| going.len).collect();
         // Runs of a cycle that is over still hold their slots.
         let own = |run: &str| search.runs.iter().any(|going| going.run.as_str() == run);
-        let others = self.driver.flying(RUN_GATES).filter(|run| !own(run)).count();
+        let others = self.driver.flying(RUN_GATES, now).filter(|run| !own(run)).count();
         policy::next(&Known {
             risks: &risks,
             base: if seen.iter().any(|seen| seen.len == 0 && seen.greens > 0) {
@@ -220,7 +224,7 @@ impl Refinery {
             },
             seen: &seen,
             running: &running,
-            slots: self.settings.slots.saturating_sub(others).max(1),
+            slots: self.settings.slots.saturating_sub(others),
             flake: learner.flake(),
             doubt_max: learner.doubt_max(self.settings.evict_error_ppm as f64 / 1e6),
             reds_min: learner.reds_wanted(),
