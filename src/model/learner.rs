@@ -155,10 +155,12 @@ impl Learner {
     /// than necessary, since flakes show only when a red tree is run again.
     #[must_use]
     pub fn reds_wanted(&self) -> usize {
-        let every = match self.suspects {
-            ..AUDITS_FIRST => 1,
-            ..AUDITS_MORE => AUDIT_OFTEN,
-            _ => AUDIT_EVERY,
+        let every = if self.suspects < AUDITS_FIRST {
+            1
+        } else if self.suspects < AUDITS_MORE {
+            AUDIT_OFTEN
+        } else {
+            AUDIT_EVERY
         };
         let audit = self.suspects % every == 0;
         if audit && self.flaked.bad < FADED { 2 } else { 1 }

@@ -188,8 +188,8 @@ impl Even {
         let zero = vec![vec![0.0; len + 1]; ways];
         let mut even = Self { len, ways, scale, inner: zero.clone(), outer: zero };
         let ones = sums(&even.scale[..len]);
-        for size in 2..len {
-            let whole = even.within(size, ways).0 + ones[size];
+        for (size, mass) in ones.iter().enumerate().take(len).skip(2) {
+            let whole = even.within(size, ways).0 + mass;
             even.inner[0][size] = whole;
             for pieces in 1..ways {
                 let (split, _) = even.within(size, pieces + 1);

@@ -29,6 +29,9 @@ pub enum Wits {
     Learns(Box<Learner>),
 }
 
+/// Length of a stack, and length, green and red runs of each prefix that was tested.
+type State = (usize, Vec<(usize, usize, usize)>);
+
 /// Our policy.
 #[derive(Debug)]
 pub struct Ours {
@@ -44,7 +47,7 @@ pub struct Ours {
     decided: f64,
     doubt: f64,
     /// Moves already worked out, while all risks are told and the same and nothing flakes.
-    memory: HashMap<(usize, Vec<(usize, usize, usize)>), Move>,
+    memory: HashMap<State, Move>,
     batches: HashMap<usize, usize>,
 }
 
