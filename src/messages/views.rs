@@ -4,6 +4,7 @@
 //! views of its own. Times are RFC 3339 in UTC with milliseconds. Nothing here asks a database.
 
 mod past;
+mod queue;
 mod town;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,9 @@ pub use past::DiffView;
 pub use past::FieldChange;
 pub use past::PointView;
 pub use past::ShownAt;
+pub use queue::PartView;
+pub use queue::QueueStatsView;
+pub use queue::WhyView;
 pub use town::AgentFields;
 pub use town::AgentView;
 pub use town::ConvoyView;

@@ -48,6 +48,24 @@ const RECORDS_MAX: usize = 128;
 const RISK_MIN: f64 = 0.000_5;
 const RISK_MAX: f64 = 0.98;
 
+/// Bits in the answer to "is it a culprit?": the least gate runs per decided merge request.
+#[must_use]
+pub fn entropy(p: f64) -> f64 {
+    if p <= 0.0 || p >= 1.0 {
+        return 0.0;
+    }
+    -(p * p.log2() + (1.0 - p) * (1.0 - p).log2())
+}
+
+/// Bits that a run can tell when green trees are red with chance `f` and red ones never green.
+#[must_use]
+pub fn capacity(f: f64) -> f64 {
+    if f <= 0.0 {
+        return 1.0;
+    }
+    (1.0 + (1.0 - f) * f.powf(f / (1.0 - f))).log2()
+}
+
 /// What is known of a merge request before it is tested: `(kind, value)`, one of each kind.
 pub type Traits = Vec<(&'static str, String)>;
 
@@ -151,6 +169,18 @@ impl Learner {
         self.flaked.bad as f64 / (self.flaked.all as f64 + HONEST * ONE as f64)
     }
 
+    /// The share of culprits in the long run.
+    #[must_use]
+    pub fn rate(&self) -> f64 {
+        self.long.rate()
+    }
+
+    /// The least gate runs per landed merge request that theory allows at these rates.
+    #[must_use]
+    pub fn bound(&self) -> f64 {
+        entropy(self.rate()) / capacity(self.flake()) / (1.0 - self.rate()).max(RISK_MIN)
+    }
+
     /// Red runs that the next suspect needs although no flake is known: now and then one more
     /// than necessary, since flakes show only when a red tree is run again.
     #[must_use]
@@ -173,7 +203,7 @@ impl Learner {
     pub fn doubt_max(&self, error_max: f64) -> f64 {
         let share = error_max / self.long.rate().max(error_max);
         let left = error_max * self.doubt.all as f64 - self.doubt.bad as f64;
-        (share + left / ONE as f64).clamp(0.0, (2.0 * share).min(1.0))
+        (share + left / ONE as f64).clamp(0.0, (2.0 * share).min(0.95))
     }
 
     /// A merge request was decided by its own merit: landed, or found to be a culprit with this

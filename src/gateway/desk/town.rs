@@ -67,7 +67,7 @@ struct Glance {
     held: usize,
 }
 
-fn all<R: crate::model::table::Row>(tx: &mut dyn Tx) -> Result<Vec<R>, TxError> {
+pub(super) fn all<R: crate::model::table::Row>(tx: &mut dyn Tx) -> Result<Vec<R>, TxError> {
     tx.rows::<R>(&Scan::default())
 }
 
@@ -112,7 +112,7 @@ impl Desk {
     }
 
     /// The rigs that are meant: one by name, or all.
-    fn rig_dbs(&self, rig: Option<&RigName>) -> Result<Vec<Db>, DoorError> {
+    pub(super) fn rig_dbs(&self, rig: Option<&RigName>) -> Result<Vec<Db>, DoorError> {
         if let Some(rig) = rig {
             let db = Db::from(rig);
             self.check_db(&db)?;

@@ -5,24 +5,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Bits in the answer "is it bad": the least gate runs per decided change, for runs that say red
-/// or green.
-#[must_use]
-pub fn entropy(p: f64) -> f64 {
-    if p <= 0.0 || p >= 1.0 {
-        return 0.0;
-    }
-    -(p * p.log2() + (1.0 - p) * (1.0 - p).log2())
-}
-
-/// Bits that a run can tell when green trees are red with chance `f` and red ones never green.
-#[must_use]
-pub fn capacity(f: f64) -> f64 {
-    if f <= 0.0 {
-        return 1.0;
-    }
-    (1.0 + (1.0 - f) * f.powf(f / (1.0 - f))).log2()
-}
+pub use crate::model::learner::capacity;
+pub use crate::model::learner::entropy;
 
 /// The most changes per round with `slots` runs on prefixes: the mean gap between culprits over
 /// the mean length of the best code for it, Huffman's with `slots + 1` signs.

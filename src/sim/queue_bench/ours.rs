@@ -153,7 +153,7 @@ impl Ours {
         let mean = risks.iter().sum::<f64>() / risks.len() as f64;
         let share = self.error_max / mean;
         let left = self.error_max * self.decided - self.doubt;
-        (share + left).clamp(0.0, (2.0 * share).min(1.0))
+        (share + left).clamp(0.0, (2.0 * share).min(0.95))
     }
 
     fn settle(&mut self, desk: &Desk, land: usize, culprit: Option<i64>) -> Act {

@@ -45,7 +45,7 @@ pub struct Size {
 impl Size {
     /// For a table that stands by itself.
     pub const FULL: Self =
-        Self { culprits: 60_000, flaky: 2_000_000, worlds: 200, arrivals: 200_000 };
+        Self { culprits: 60_000, flaky: 1_000_000, worlds: 200, arrivals: 200_000 };
     /// For a quick look: wider errors, which the bounds allow for.
     pub const QUICK: Self = Self { culprits: 3_000, flaky: 200_000, worlds: 12, arrivals: 20_000 };
 }
