@@ -121,6 +121,9 @@ const TABLE: &[(&str, Does)] = &[
     ("gt mq retry", Acts),
     ("gt mq reject", Acts),
     ("gt mq hold", Acts),
+    ("gt mq stats", Reads(&["--json"])),
+    // It is about a merge request, of which this town has none.
+    ("gt mq why", Acts),
     ("gt mq proof", Reads(&["--json"])),
     ("gt convoy list", Reads(&["--all", "--json"])),
     ("gt convoy status", Reads(&["CONVOY", "--json"])),

@@ -51,6 +51,8 @@ fn a_town_does_eight_pieces_of_work() {
     assert_eq!(code, 0);
     assert_eq!((&summary["reworked"], &summary["daemon_deaths"]), (&1.into(), &0.into()));
     assert!(summary["gate_runs_red"].as_u64().unwrap() > 0, "{summary}");
+    assert_eq!((&summary["merge_requests"], &summary["culprits"]), (&9.into(), &1.into()));
+    assert_eq!((&summary["runs_bound"], &summary["runs_serial"]), (&4.into(), &9.into()));
     assert!(summary["sessions_cut_short"].as_u64().unwrap() > 0, "{summary}");
 }
 
