@@ -64,6 +64,8 @@ pub struct Limits {
     pub server_crashes_max: usize,
     /// See `server_crashes_max`.
     pub server_crash_period_ms: i64,
+    /// Wait between two tries of a server that died too often.
+    pub server_probe_ms: i64,
 }
 
 impl Default for Limits {
@@ -97,6 +99,7 @@ impl Default for Limits {
             dispatch_batch: 256,
             server_crashes_max: 5,
             server_crash_period_ms: 15 * 60_000,
+            server_probe_ms: 60_000,
         }
     }
 }
