@@ -35,6 +35,8 @@ use crate::machines::limits::Limits;
 use crate::messages::QueueSettings;
 use crate::model::ids::RigName;
 use crate::model::merge::GateSpec;
+use crate::model::merge::LandingStyle;
+use crate::model::merge::TestsWanted;
 
 /// All settings of a town, complete: every field has a default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +63,8 @@ pub struct Settings {
     pub git_timeout: i64,
     /// Git jobs at once.
     pub git_jobs: usize,
+    /// Checkouts of a rig that wait for the next gate run; 0 makes each anew.
+    pub gate_checkouts: usize,
     /// Bound of one log, in bytes.
     pub log_max_bytes: u64,
     /// Bounds and periods of the machines.
@@ -88,6 +92,7 @@ impl Default for Settings {
             gate_timeout: 10 * 60_000,
             git_timeout: 120_000,
             git_jobs: 8,
+            gate_checkouts: 4,
             log_max_bytes: 8 << 20,
             limits: Limits::default(),
             owner: Owner::default(),
@@ -118,6 +123,8 @@ impl Default for Owner {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct QueueDefaults {
+    /// How a merge request's commits come to the target: `rebase`, `squash` or `merge`.
+    pub landing_style: LandingStyle,
     /// Most merge requests in one stack.
     pub batch_max: usize,
     /// Runs in a row that could not run before a person is told.
@@ -128,7 +135,7 @@ pub struct QueueDefaults {
 
 impl Default for QueueDefaults {
     fn default() -> Self {
-        Self { batch_max: 8, stuck_max: 3, rework_max: 3 }
+        Self { landing_style: LandingStyle::Rebase, batch_max: 8, stuck_max: 3, rework_max: 3 }
     }
 }
 
@@ -136,12 +143,18 @@ impl Default for QueueDefaults {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RigSettings {
+    /// What prepares a candidate's checkout before its gates run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub setup: Option<SetupSettings>,
     /// The gates.
     #[serde(skip_serializing_if = "Gates::is_unset")]
     pub gates: Gates,
     /// The branch that work lands on; else the one that `gt rig add` found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+    /// As [`QueueDefaults::landing_style`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub landing_style: Option<LandingStyle>,
     /// As [`QueueDefaults::batch_max`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_max: Option<usize>,
@@ -211,6 +224,26 @@ impl<'de> Deserialize<'de> for Gates {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GateSettings {
+    /// The shell command; it must not be empty.
+    pub cmd: String,
+    /// Milliseconds until its whole process tree is ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<i64>,
+    /// Least number of tests that it must tell of; fewer is no answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_tests: Option<u64>,
+    /// How it tells of them, with `{n}` for the number, where its runner is not a known one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tests_pattern: Option<String>,
+}
+
+/// The name of the setup step among the gates.
+pub const SETUP: &str = "setup";
+
+/// What prepares a checkout, such as fetching dependencies.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SetupSettings {
     /// The shell command; it must not be empty.
     pub cmd: String,
     /// Milliseconds until its whole process tree is ended.
@@ -327,14 +360,21 @@ impl Settings {
             Gates::None => BTreeMap::new(),
         };
         let spec = |(name, gate): (String, GateSettings)| GateSpec {
-            name,
-            cmd: gate.cmd,
-            timeout_ms: gate.timeout.unwrap_or(self.gate_timeout),
+            tests: gate
+                .min_tests
+                .map(|min| TestsWanted { min, pattern: gate.tests_pattern.clone() }),
+            ..GateSpec::new(&name, &gate.cmd, gate.timeout.unwrap_or(self.gate_timeout))
         };
+        // Alone it proves nothing: a rig with a setup step and no gates has no gates.
+        let setup = own.setup.filter(|_| !gates.is_empty()).map(|setup| GateSpec {
+            setup: true,
+            ..GateSpec::new(SETUP, &setup.cmd, setup.timeout.unwrap_or(self.gate_timeout))
+        });
         QueueSettings {
             target: own.target.unwrap_or_else(|| target.to_owned()),
-            gates: gates.into_iter().map(spec).collect(),
+            gates: setup.into_iter().chain(gates.into_iter().map(spec)).collect(),
             gates_none,
+            style: own.landing_style.unwrap_or(self.queue.landing_style),
             batch_max: own.batch_max.unwrap_or(self.queue.batch_max),
             stuck_max: own.stuck_max.unwrap_or(self.queue.stuck_max),
             rework_max: own.rework_max.unwrap_or(self.queue.rework_max),

@@ -41,6 +41,7 @@ use crate::model::ids::RigName;
 use crate::model::rows::Agent;
 use crate::model::tx::TxExt;
 use crate::store::error::StoreError;
+use crate::store::port::Port;
 
 /// A rig as its actors need it.
 #[derive(Clone, Debug)]
@@ -129,7 +130,12 @@ impl Town {
     ///
     /// # Errors
     /// [`StoreError`] when the workers of a rig cannot be read.
-    pub fn start(parts: Parts, rigs: Vec<Rig>, intensity: Intensity) -> Result<Self, StoreError> {
+    pub async fn start(
+        parts: Parts,
+        rigs: Vec<Rig>,
+        intensity: Intensity,
+    ) -> Result<Self, StoreError> {
+        let hired = all_workers(&parts, &rigs).await?;
         let stores = Stores::default();
         let supervisor = Supervisor::new(parts.clone(), stores.clone(), intensity).start();
         let known = rigs.iter().map(|rig| (rig.name.clone(), rig.clone())).collect();
@@ -146,8 +152,8 @@ impl Town {
         dogs::plant_reaper(&tree, &Db::hq());
         for rig in &rigs {
             tree.plant_rig(rig);
-            for name in workers(&tree.parts, &rig.name)? {
-                polecat::plant(&tree, rig, &name);
+            for name in hired.get(&rig.name).into_iter().flatten() {
+                polecat::plant(&tree, rig, name);
             }
         }
         let mut dbs = vec![Db::hq()];
@@ -226,9 +232,32 @@ fn recruit(tree: &Arc<Tree>) {
     tree.supervisor.do_send(MadeBy(Box::new(maker)));
 }
 
-fn workers(parts: &Parts, rig: &RigName) -> Result<Vec<String>, StoreError> {
+/// The workers of each rig, read where blocking does no harm.
+async fn all_workers(
+    parts: &Parts,
+    rigs: &[Rig],
+) -> Result<BTreeMap<RigName, Vec<String>>, StoreError> {
+    let port = parts.port.clone();
+    let names: Vec<RigName> = rigs.iter().map(|rig| rig.name.clone()).collect();
+    let read = move || {
+        let each = names.into_iter().map(|rig| {
+            let workers = workers(port.as_ref(), &rig)?;
+            Ok((rig, workers))
+        });
+        each.collect()
+    };
+    match actix_rt::task::spawn_blocking(read).await {
+        Ok(read) => read,
+        Err(panic) => {
+            let source = std::io::Error::other(panic.to_string());
+            Err(StoreError::io("the workers of the rigs")(source))
+        }
+    }
+}
+
+fn workers(port: &dyn Port, rig: &RigName) -> Result<Vec<String>, StoreError> {
     let mut agents = Ok(Vec::new());
-    parts.port.read(&Db::from(rig), &mut |tx| agents = tx.with::<Agent>(None, Vec::new()))?;
+    port.read(&Db::from(rig), &mut |tx| agents = tx.with::<Agent>(None, Vec::new()))?;
     let agents = match agents {
         Ok(agents) => agents,
         Err(error) => {

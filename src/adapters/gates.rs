@@ -3,36 +3,30 @@
 //! `logs/gates/<run>/result.json` is the record of a finished run: a repetition answers from it,
 //! and readers who do not trust the ledger read it. A run without it never happened.
 
+pub mod count;
+mod one;
+pub mod pool;
+
 use std::io;
-use std::path::Path;
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde::Serialize;
-use tokio::process::Command;
 use tokio::task::JoinSet;
 
 use crate::adapters::clock;
 use crate::adapters::files;
-use crate::adapters::git::GitError;
+use crate::adapters::gates::one::One;
 use crate::adapters::git::RigGit;
-use crate::adapters::git::cli::Git;
 use crate::adapters::git::file;
-use crate::adapters::host::EndRecord;
-use crate::adapters::host::HostCommand;
 use crate::adapters::host::HostDir;
-use crate::adapters::host::HostKind;
-use crate::adapters::host::HostSpec;
 use crate::adapters::host::tree;
 use crate::adapters::layout::Town;
 use crate::adapters::layout::component;
 use crate::adapters::token::short_hash;
 use crate::adapters::world::RealWorld;
 use crate::adapters::world::WorldError;
-use crate::adapters::world::WorldSettings;
-use crate::model::agent::Exit;
 use crate::model::ids::RigName;
 use crate::model::ids::RunId;
 use crate::model::ids::Sha;
@@ -40,9 +34,6 @@ use crate::model::merge::GateResult;
 use crate::model::merge::GateSpec;
 use crate::model::merge::Verdict;
 
-/// Most lines and bytes of output that a result carries.
-const TAIL_LINES: usize = 40;
-const TAIL_BYTES: u64 = 4096;
 /// How long the hosts of an abandoned run may take to end.
 const ABANDONED_WITHIN: u32 = 100;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -151,8 +142,9 @@ pub async fn run(world: &RealWorld, request: GateRun) -> Result<Vec<GateResult>,
         return Ok(results);
     }
     let started_at = clock::now_ms();
-    let (of, commit) = (request.run.clone(), request.commit.clone());
-    let checkout = world.worktree_job(&request.rig, move |git| check_out(&git, &of, &commit));
+    let (of, commit, pools) = (request.run.clone(), request.commit.clone(), world.pools().clone());
+    let check_out = move |git: RigGit| pools.check_out(&git, &of, &commit);
+    let checkout = world.worktree_job(&request.rig, check_out);
     let tree = checkout.await?;
     let results = if tree == request.tree {
         run_all(world, &request).await?
@@ -171,14 +163,28 @@ pub async fn run(world: &RealWorld, request: GateRun) -> Result<Vec<GateResult>,
         started_at,
         ended_at: clock::now_ms(),
     };
+    let pools = world.pools().clone();
     let finish = move |git: RigGit| {
         let path = record_path(&git.town, &record.run);
         files::write_json(&path, &record).map_err(file(path.display().to_string()))?;
-        git.remove_worktree(&git.town.run(&git.rig, &record.run))?;
-        files::remove_all(&git.town.gate_hosts(&record.run)).map_err(file("gate hosts"))
+        files::remove_all(&git.town.gate_hosts(&record.run)).map_err(file("gate hosts"))?;
+        pools.give_back(&git, &record.run)
     };
-    world.worktree_job(&request.rig, finish).await?;
+    if let Some(used) = world.worktree_job(&request.rig, finish).await? {
+        clean_later(world.clone(), request.rig, used);
+    }
     Ok(results)
+}
+
+/// Makes a used checkout fit for another run while the answer is on its way already.
+fn clean_later(world: RealWorld, rig: RigName, used: PathBuf) {
+    tokio::spawn(async move {
+        let (pools, most) = (world.pools().clone(), world.settings().gate_checkouts);
+        let clean = move |git: RigGit| pools.clean(&git, used, most);
+        if let Err(error) = world.worktree_job(&rig, clean).await {
+            tracing::warn!(%rig, %error, "a used checkout stays as it is");
+        }
+    });
 }
 
 /// The results of a run that was done before; else clears what an earlier try left.
@@ -197,18 +203,6 @@ fn begin(town: &Town, request: &GateRun) -> Result<Option<Vec<GateResult>>, Gate
     end_abandoned(town, run)?;
     files::private_dir(&town.gate_logs(run)).map_err(at(run, "logs"))?;
     Ok(None)
-}
-
-/// Checks a commit out at the run's directory and gives the tree that is there.
-fn check_out(git: &RigGit, run: &RunId, commit: &Sha) -> Result<Sha, GitError> {
-    let path = git.town.run(&git.rig, run);
-    if path.exists() {
-        git.remove_worktree(&path)?;
-    }
-    git.cli().run(&["worktree", "prune"])?;
-    let at = path.to_string_lossy();
-    git.cli().run(&["worktree", "add", "--quiet", "--detach", &at, commit.as_str()])?;
-    Git::new(&path, git.timeout).run(&["rev-parse", "HEAD^{tree}"]).map(Sha)
 }
 
 /// Waits until no host of an earlier try of this run lives, then removes their directories. The
@@ -238,18 +232,31 @@ fn end_abandoned(town: &Town, run: &RunId) -> Result<(), GateError> {
     files::remove_all(&dir).map_err(at(run, "gate hosts"))
 }
 
-/// Runs every gate of a run at once.
+/// Runs the setup step, then every gate of a run at once.
 async fn run_all(world: &RealWorld, request: &GateRun) -> Result<Vec<GateResult>, WorldError> {
     let (town, settings, asked) = (world.town().clone(), world.settings(), request.clone());
     let prepared = off(move || {
         let prepare = |gate| One::prepare(&town, &settings, &asked, gate);
         asked.gates.iter().map(prepare).collect::<Result<Vec<_>, _>>()
     });
-    let mut running = JoinSet::new();
-    for (at, one) in prepared.await?.into_iter().enumerate() {
-        running.spawn(async move { (at, one.run().await) });
-    }
     let mut results: Vec<Option<GateResult>> = vec![None; request.gates.len()];
+    let (setup, gates): (Vec<_>, Vec<_>) =
+        prepared.await?.into_iter().enumerate().partition(|(_, one)| one.gate.setup);
+    let mut unprepared = None;
+    for (at, one) in setup {
+        let result = one.run().await;
+        if result.verdict != Verdict::Passed {
+            unprepared = Some(result.reason.clone());
+        }
+        results[at] = Some(result);
+    }
+    let mut running = JoinSet::new();
+    for (at, one) in gates {
+        match &unprepared {
+            Some(why) => results[at] = Some(could_not(&one.gate, why, one.shown)),
+            None => drop(running.spawn(async move { (at, one.run().await) })),
+        }
+    }
     while let Some(done) = running.join_next().await {
         match done {
             Ok((at, result)) => results[at] = Some(result),
@@ -286,137 +293,4 @@ fn log_name(town: &Town, request: &GateRun, gate: &GateSpec) -> (PathBuf, String
     let path = town.gate_logs(&request.run).join(format!("{}.log", file_name(&gate.name)));
     let shown = path.strip_prefix(town.root()).unwrap_or(&path).display().to_string();
     (path, shown)
-}
-
-/// One gate of a run.
-struct One {
-    exe: PathBuf,
-    gate: GateSpec,
-    dir: HostDir,
-    log: PathBuf,
-    shown: String,
-    mark: String,
-}
-
-impl One {
-    fn prepare(
-        town: &Town,
-        settings: &WorldSettings,
-        request: &GateRun,
-        gate: &GateSpec,
-    ) -> Result<Self, GateError> {
-        let run = &request.run;
-        let dir = HostDir(town.gate_hosts(run).join(file_name(&gate.name)));
-        let tmp = dir.0.join("tmp");
-        files::private_dir(&tmp).map_err(at(run, "gate directory"))?;
-        let (log, shown) = log_name(town, request, gate);
-        let mut env = settings.base_env.clone();
-        env.retain(|key, _| ["PATH", "HOME", "LANG", "TERM"].contains(&key.as_str()));
-        env.extend(settings.gate_env.clone());
-        env.insert("CI".to_owned(), "true".to_owned());
-        env.insert("TMPDIR".to_owned(), tmp.display().to_string());
-        let mark = format!("TMPDIR={}", tmp.display());
-        let spec = HostSpec {
-            kind: HostKind::Gate,
-            command: HostCommand::Shell(gate.cmd.clone()),
-            cwd: town.run(&request.rig, run),
-            env,
-            mark: mark.clone(),
-            log: log.clone(),
-            log_max_bytes: settings.log_max_bytes,
-            timeout_ms: Some(u64::try_from(gate.timeout_ms).unwrap_or(0).max(1)),
-            grace_ms: settings.grace_ms,
-            socket: None,
-        };
-        files::write_json(&dir.spec(), &spec).map_err(at(run, "gate spec"))?;
-        Ok(Self { exe: settings.exe.clone(), gate: gate.clone(), dir, log, shown, mark })
-    }
-
-    async fn run(self) -> GateResult {
-        let ended = self.host().await;
-        let (gate, shown) = (self.gate.clone(), self.shown.clone());
-        let conclude = tokio::task::spawn_blocking(move || self.conclude(ended));
-        conclude.await.unwrap_or_else(|error| could_not(&gate, &error.to_string(), shown))
-    }
-
-    /// The answer of a gate whose host has ended.
-    fn conclude(self, ended: io::Result<()>) -> GateResult {
-        let (verdict, reason) = match ended.and_then(|()| self.dir.end_record()) {
-            Ok(Some(end)) => judge(&end, self.gate.timeout_ms),
-            Ok(None) => {
-                let left = tree::kill_marked(&self.mark);
-                tracing::warn!(gate = %self.gate.name, left, "the gate's host vanished");
-                (Verdict::CouldNotRun, "its host vanished".to_owned())
-            }
-            Err(error) => (Verdict::CouldNotRun, format!("its host did not run: {error}")),
-        };
-        let tail = files::tail(&self.log, TAIL_LINES, TAIL_BYTES).unwrap_or_else(|error| {
-            tracing::warn!(log = %self.shown, %error, "no tail of the log");
-            String::new()
-        });
-        GateResult { name: self.gate.name, verdict, reason, log: self.shown, tail }
-    }
-
-    /// Runs the host to its end. Its standard input is held open until then: should this process
-    /// go, the host sees the end of it and ends the gate.
-    async fn host(&self) -> io::Result<()> {
-        let said = std::fs::File::create(self.dir.host_log())?;
-        let mut child = Command::new(&self.exe)
-            .arg("session-host")
-            .arg(&self.dir.0)
-            .env_clear()
-            .current_dir(Path::new("/"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(said)
-            .spawn()?;
-        let held = child.stdin.take();
-        let status = child.wait().await?;
-        drop(held);
-        tracing::debug!(gate = %self.gate.name, %status, "gate host ended");
-        Ok(())
-    }
-}
-
-/// The verdict of an end.
-fn judge(end: &EndRecord, timeout_ms: i64) -> (Verdict, String) {
-    if end.timed_out {
-        return (Verdict::CouldNotRun, format!("no answer within {timeout_ms} ms"));
-    }
-    match &end.exit {
-        Exit::Code(0) => (Verdict::Passed, "exit code 0".to_owned()),
-        Exit::Code(126) => (Verdict::CouldNotRun, "its command is not executable".to_owned()),
-        Exit::Code(127) => (Verdict::CouldNotRun, "its command was not found".to_owned()),
-        Exit::Code(code) => (Verdict::Failed, format!("exit code {code}")),
-        Exit::Signal(signal) => (Verdict::CouldNotRun, format!("ended by signal {signal}")),
-        Exit::Stopped => (Verdict::CouldNotRun, "stopped".to_owned()),
-        Exit::Vanished => (Verdict::CouldNotRun, "its host vanished".to_owned()),
-        Exit::NotStarted(why) => (Verdict::CouldNotRun, format!("not started: {why}")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::EndRecord;
-    use super::judge;
-    use crate::model::agent::Exit;
-    use crate::model::merge::Verdict;
-
-    #[test]
-    fn only_an_answer_of_the_program_is_a_verdict() {
-        let of = |exit, timed_out| judge(&EndRecord { exit, ended_at: 0, timed_out }, 10).0;
-        assert_eq!(of(Exit::Code(0), false), Verdict::Passed);
-        assert_eq!(of(Exit::Code(1), false), Verdict::Failed);
-        assert_eq!(of(Exit::Code(0), true), Verdict::CouldNotRun);
-        for exit in [
-            Exit::Code(126),
-            Exit::Code(127),
-            Exit::Signal(9),
-            Exit::Stopped,
-            Exit::Vanished,
-            Exit::NotStarted(String::new()),
-        ] {
-            assert_eq!(of(exit.clone(), false), Verdict::CouldNotRun, "{exit:?}");
-        }
-    }
 }

@@ -10,8 +10,12 @@ pub mod land;
 pub mod locks;
 pub mod place;
 pub mod push;
+pub mod reap;
+pub mod recommit;
 pub mod rescue;
 pub mod stack;
+pub mod text;
+pub mod three_way;
 
 use std::io;
 use std::path::PathBuf;
@@ -233,8 +237,14 @@ impl RigGit {
     /// The remote does not answer, or has no such branch.
     pub fn refresh_target(&self, target: &str) -> Result<Oid, GitError> {
         let tracking = format!("refs/remotes/origin/{target}");
-        self.fetch(&format!("+refs/heads/{target}:{tracking}"))?;
-        let repo = self.open()?;
+        let mut repo = self.open()?;
+        // Asking is cheaper than fetching, and most often there is nothing to fetch.
+        let there = self.ask_remote(&[&format!("refs/heads/{target}")])?;
+        let there = there.first().map(|(_, at)| *at);
+        if there.is_none() || ref_commit(&repo, &tracking)? != there {
+            self.fetch(&[&format!("+refs/heads/{target}:{tracking}")])?;
+            repo = self.open()?;
+        }
         if self.landing == Landing::Remote {
             return self.known_target(&repo, target);
         }
@@ -251,14 +261,14 @@ impl RigGit {
         }
     }
 
-    /// Fetches one refspec. Two fetches of one ref at once meet at its lock: the loser tries
+    /// Fetches refspecs. Two fetches of one ref at once meet at its lock: the loser tries
     /// again, three times in all.
     ///
     /// # Errors
     /// The remote does not answer, or does not have it.
-    pub fn fetch(&self, refspec: &str) -> Result<(), GitError> {
-        let arguments =
-            ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "origin", refspec];
+    pub fn fetch(&self, refspecs: &[&str]) -> Result<(), GitError> {
+        let fetch = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "origin"];
+        let arguments = [&fetch[..], refspecs].concat();
         let mut tried = 1;
         loop {
             match self.cli().run(&arguments) {
@@ -282,12 +292,23 @@ impl RigGit {
             return ref_commit(&self.open()?, &self.kept_branch(branch));
         }
         let name = format!("refs/heads/{branch}");
-        let listed = self.cli().run(&["ls-remote", "origin", &name])?;
-        let found = listed
-            .lines()
-            .filter_map(|line| line.split_once('\t'))
-            .find(|(_, found)| *found == name);
-        found.map(|(id, _)| oid(&Sha::from(id))).transpose()
+        Ok(self.ask_remote(&[&name])?.first().map(|(_, at)| *at))
+    }
+
+    /// Those of some refs, by their whole names, that the remote has, with their commits.
+    ///
+    /// # Errors
+    /// The remote does not answer.
+    pub fn ask_remote(&self, names: &[&str]) -> Result<Vec<(String, Oid)>, GitError> {
+        let listed = self.cli().run(&[&["ls-remote", "origin"][..], names].concat())?;
+        let mut found = Vec::new();
+        for (id, name) in listed.lines().filter_map(|line| line.split_once('\t')) {
+            // The remote matches the ends of names.
+            if names.contains(&name) {
+                found.push((name.to_owned(), oid(&Sha::from(id))?));
+            }
+        }
+        Ok(found)
     }
 
     /// The ref that stands for a pushed branch in the canonical clone.

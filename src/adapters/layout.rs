@@ -97,6 +97,30 @@ impl Town {
         self.at(&[".dolt-data"])
     }
 
+    /// `daemon/dolt/`: what the town's own Dolt server needs beside its data.
+    #[must_use]
+    pub fn dolt(&self) -> PathBuf {
+        self.at(&["daemon", "dolt"])
+    }
+
+    /// `daemon/dolt-server.log`.
+    #[must_use]
+    pub fn dolt_log(&self) -> PathBuf {
+        self.at(&["daemon", "dolt-server.log"])
+    }
+
+    /// `daemon/dolt.pid`.
+    #[must_use]
+    pub fn dolt_pid(&self) -> PathBuf {
+        self.at(&["daemon", "dolt.pid"])
+    }
+
+    /// `daemon/dolt-state.json`: what the server is, for people and tools.
+    #[must_use]
+    pub fn dolt_state(&self) -> PathBuf {
+        self.at(&["daemon", "dolt-state.json"])
+    }
+
     /// `CLAUDE.md`, the only one in the town.
     #[must_use]
     pub fn claude_md(&self) -> PathBuf {
@@ -275,6 +299,12 @@ impl Town {
     #[must_use]
     pub fn refinery_rig(&self, rig: &RigName) -> PathBuf {
         self.rig(rig).join("refinery").join("rig")
+    }
+
+    /// `<rig>/refinery/pool/`: checkouts that wait for the next gate run.
+    #[must_use]
+    pub fn pool(&self, rig: &RigName) -> PathBuf {
+        self.rig(rig).join("refinery").join("pool")
     }
 
     /// `<rig>/refinery/runs/<run>/`: a candidate while its gates run.

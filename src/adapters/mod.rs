@@ -11,6 +11,7 @@
 pub mod agent_env;
 pub mod clock;
 pub mod detach;
+pub mod dolt;
 pub mod failpoint;
 pub mod files;
 pub mod gates;

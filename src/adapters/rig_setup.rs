@@ -261,18 +261,44 @@ impl RigSetup {
 
     /// Makes a person's full clone at `crew/<name>`, or continues. Blocks.
     ///
+    /// Where work lands on the town's own clone, that is its origin: there a person finds what
+    /// landed, and there the queue finds what they push. The repository itself is `upstream` then.
+    ///
     /// # Errors
     /// Git or files.
-    pub fn crew(&self, name: &str) -> Result<(), SetupError> {
+    pub fn crew(&self, name: &str, landing: Landing, target: &str) -> Result<(), SetupError> {
         component(name).map_err(GitError::from)?;
         let dir = self.town.crew(&self.rig, name);
         if !dir.join(".git").exists() {
             let parent = self.town.rig(&self.rig).join("crew");
             fs::create_dir_all(&parent).map_err(file("crew directory"))?;
-            clone_into(&parent, &self.absolute_source(), &dir, self.timeout)?;
+            let source = self.absolute_source();
+            match landing {
+                Landing::Remote => clone_into(&parent, &source, &dir, self.timeout)?,
+                Landing::Canonical => {
+                    let town = self.town.canonical(&self.rig).display().to_string();
+                    clone_into(&parent, &town, &dir, self.timeout)?;
+                }
+            }
+        }
+        if landing == Landing::Canonical {
+            self.follow_the_town(&dir, target)?;
         }
         exclude_beads(&dir)?;
         redirect(&dir, "../../mayor/rig/.beads")?;
+        Ok(())
+    }
+
+    /// A clone of a clone that is on no branch: puts it on the target, and names the repository.
+    fn follow_the_town(&self, dir: &Path, target: &str) -> Result<(), SetupError> {
+        let git = Git::new(dir, self.timeout);
+        if git.run(&["remote"])?.lines().all(|remote| remote != "upstream") {
+            git.run(&["checkout", "--quiet", "-B", target, &format!("origin/{target}")])?;
+            // What is pushed waits beside the workers' branches; the target moves by the queue.
+            let push = "refs/heads/*:refs/gt/branches/*";
+            git.run(&["config", "remote.origin.push", push])?;
+            git.run(&["remote", "add", "upstream", &self.absolute_source()])?;
+        }
         Ok(())
     }
 

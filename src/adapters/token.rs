@@ -87,6 +87,16 @@ pub fn town_key(path: &Path) -> io::Result<[u8; KEY_LEN]> {
     })
 }
 
+/// A secret of 32 random bytes in hexadecimal.
+///
+/// # Errors
+/// The system's random source cannot be read.
+pub fn random_secret() -> io::Result<String> {
+    let mut fresh = [0_u8; KEY_LEN];
+    File::open("/dev/urandom")?.read_exact(&mut fresh)?;
+    Ok(hex(&fresh))
+}
+
 /// The secret of a session, as `GT_TOKEN` carries it: `<session id>.<hex>`.
 #[must_use]
 pub fn session_token(key: &[u8; KEY_LEN], session: &SessionId) -> String {

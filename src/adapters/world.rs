@@ -20,9 +20,11 @@ use tokio::sync::Semaphore;
 
 use crate::adapters::agent_env::agent_env;
 use crate::adapters::gates;
+use crate::adapters::gates::pool::Pools;
 use crate::adapters::git::GitError;
 use crate::adapters::git::Landing;
 use crate::adapters::git::RigGit;
+use crate::adapters::git::reap::Removal;
 use crate::adapters::layout::BadName;
 use crate::adapters::layout::Town;
 use crate::adapters::layout::component;
@@ -77,6 +79,8 @@ pub struct WorldSettings {
     pub git_timeout_ms: u64,
     /// How many git jobs run at once.
     pub git_jobs: usize,
+    /// Checkouts of a rig that wait for the next gate run.
+    pub gate_checkouts: usize,
     /// Milliseconds that the rest of a tree is given after its program's end.
     pub grace_ms: u64,
 }
@@ -95,6 +99,7 @@ impl Default for WorldSettings {
             log_max_bytes: 8 << 20,
             git_timeout_ms: 120_000,
             git_jobs: 8,
+            gate_checkouts: 4,
             grace_ms: 2000,
         }
     }
@@ -121,10 +126,22 @@ pub enum WorldError {
     /// No such preset.
     #[error("unknown agent preset '{0}'; set it with `gt config agent set {0} COMMAND`")]
     UnknownPreset(String),
+    /// The job that removes several branches together failed.
+    #[error("the branches that were to be removed together are as they were")]
+    Together,
     /// A job did not come to its end.
     #[error("the job was cut short: {0}")]
     Job(#[from] tokio::task::JoinError),
 }
+
+/// Who waits for branches of one rig to be removed.
+#[derive(Debug, Default)]
+struct Removals {
+    alone: Arc<tokio::sync::Mutex<()>>,
+    waiting: Mutex<Vec<(Removal, Told)>>,
+}
+
+type Told = tokio::sync::oneshot::Sender<Result<Outcome, GitError>>;
 
 /// The production world.
 #[derive(Clone, Debug)]
@@ -139,6 +156,8 @@ struct Inner {
     sessions: Sessions,
     worktrees: Mutex<HashMap<RigName, Arc<tokio::sync::Mutex<()>>>>,
     jobs: Arc<Semaphore>,
+    pools: Arc<Pools>,
+    removals: Mutex<HashMap<RigName, Arc<Removals>>>,
 }
 
 impl World for RealWorld {
@@ -163,15 +182,27 @@ impl RealWorld {
     pub fn new(town: Town, settings: WorldSettings) -> Self {
         let jobs = Arc::new(Semaphore::new(settings.git_jobs.max(1)));
         let sessions = Sessions::new(town.clone());
-        let settings = RwLock::new(Arc::new(settings));
-        let worktrees = Mutex::default();
-        Self { inner: Arc::new(Inner { town, settings, sessions, worktrees, jobs }) }
+        let inner = Inner {
+            town,
+            settings: RwLock::new(Arc::new(settings)),
+            sessions,
+            worktrees: Mutex::default(),
+            jobs,
+            pools: Arc::default(),
+            removals: Mutex::default(),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// The town.
     #[must_use]
     pub fn town(&self) -> &Town {
         &self.inner.town
+    }
+
+    /// The checkouts of gate runs.
+    pub(crate) fn pools(&self) -> &Arc<Pools> {
+        &self.inner.pools
     }
 
     /// The sessions.
@@ -288,8 +319,8 @@ impl RealWorld {
                 let rig = place.rig.clone();
                 self.worktree_job(&rig, move |git| git.teardown(&place, &branch)).await
             }
-            Effect::BuildStack { rig, number: _, target, candidates } => {
-                self.job(&rig, move |git| git.build_stack(&target, &candidates)).await
+            Effect::BuildStack { rig, number: _, target, style, candidates } => {
+                self.job(&rig, move |git| git.build_stack(&target, style, &candidates)).await
             }
             Effect::RunGates { rig, run, commit, tree, gates } => {
                 let request = gates::GateRun { rig, run, commit, tree, gates };
@@ -299,9 +330,39 @@ impl RealWorld {
                 self.job(&rig, move |git| git.land(&target, &base, &tip, &items)).await
             }
             Effect::RemoveBranch { rig, branch, head, landed } => {
-                self.job(&rig, move |git| git.remove_branch(&branch, &head, &landed)).await
+                self.remove_branch(&rig, Removal { branch, head, landed }).await
             }
         }
+    }
+
+    /// Removes a branch together with those of the same rig that wait meanwhile: whoever has the
+    /// lock takes them all and tells the others.
+    async fn remove_branch(&self, rig: &RigName, removal: Removal) -> Result<Outcome, WorldError> {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let queue = {
+            let mut queues = self.inner.removals.lock().unwrap_or_else(PoisonError::into_inner);
+            queues.entry(rig.clone()).or_default().clone()
+        };
+        queue.waiting.lock().unwrap_or_else(PoisonError::into_inner).push((removal, tell));
+        let alone = queue.alone.clone().lock_owned().await;
+        let all =
+            std::mem::take(&mut *queue.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        if all.is_empty() {
+            // Another one has had it done.
+            drop(alone);
+        } else {
+            self.job(rig, move |git| {
+                let (removals, tells): (Vec<Removal>, Vec<_>) = all.into_iter().unzip();
+                for (tell, answer) in tells.into_iter().zip(git.remove_branches(&removals)?) {
+                    // One whose effect was dropped does not wait any more.
+                    drop(tell.send(answer));
+                }
+                drop(alone);
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(told.await.map_err(|_| WorldError::Together)??)
     }
 
     async fn spawn(&self, spec: SessionSpec) -> Result<Outcome, WorldError> {

@@ -4,6 +4,7 @@
 //! them down again. Start is recovery: every machine reads its rows and asks the world.
 
 mod books;
+mod dolt;
 mod live;
 
 use std::fs;
@@ -34,6 +35,7 @@ use crate::adapters::sessions::Sessions;
 use crate::adapters::token;
 use crate::adapters::world::RealWorld;
 use crate::cli::boot::books::DaemonBooks;
+use crate::cli::boot::dolt::Tender;
 use crate::cli::boot::live::DaemonLive;
 use crate::cli::boot::live::Keeper;
 use crate::cli::boot::live::Order;
@@ -42,8 +44,6 @@ use crate::cli::town::error::TownError;
 use crate::cli::town::lock::TownLock;
 use crate::cli::town::wiring;
 use crate::config;
-use crate::config::ConfigError;
-use crate::config::DoltMode;
 use crate::config::Settings;
 use crate::config::env;
 use crate::config::env::Env;
@@ -107,26 +107,43 @@ pub(super) fn rigs(settings: &Settings, registry: &Registry) -> Vec<Rig> {
     rigs.collect()
 }
 
-async fn serve(town: Town) -> Result<(), TownError> {
-    let settings = config::load(&town)?;
-    if settings.store.dolt_mode == DoltMode::Server {
-        // No engine may stand in for another silently (D3).
-        return Err(TownError::Config(ConfigError::Key {
-            file: "settings/config.json".to_owned(),
-            key: "store.dolt_mode".to_owned(),
-            why: "this version serves \"embedded\" only; set it back".to_owned(),
-        }));
-    }
-    let registry = Registry::read(&town)?;
-    registry.check_routes(&town)?;
-    let file = TownFile::read(&town)?;
-    let ledger = Arc::new(Ledger::open(town.root(), wiring::ledger_settings(&settings)));
+/// What a daemon works on: its settings, and a ledger whose every database it holds.
+struct Opened {
+    settings: Settings,
+    registry: Registry,
+    file: TownFile,
+    held: Arc<HeldLedger>,
+    tender: Option<Arc<Tender>>,
+}
+
+/// Opens the ledger, after its server where it has one of its own. Blocks.
+fn open(town: &Town) -> Result<Opened, TownError> {
+    let settings = config::load(town)?;
+    let registry = Registry::read(town)?;
+    registry.check_routes(town)?;
+    let file = TownFile::read(town)?;
+    let tender = Tender::start(town, &settings)?;
+    let ledger = Ledger::open(town.root(), wiring::ledger_settings(town, &settings)?);
     let wait_ms = settings.store.writer_wait_ms;
-    let held = Arc::new(HeldLedger::owned(ledger, wait_ms, file.id.clone()));
+    let held = Arc::new(HeldLedger::owned(Arc::new(ledger), wait_ms, file.id.clone()));
     held.hold(&Db::hq())?;
     for name in registry.rigs.keys() {
         held.hold(&Db::from(name))?;
     }
+    Ok(Opened { settings, registry, file, held, tender })
+}
+
+/// Runs what blocks away from the arbiter: connections to a server may not be used on it.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, TownError> + Send + 'static,
+) -> Result<T, TownError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|panic| Err(TownError::io("a worker thread")(io::Error::other(panic))))
+}
+
+async fn serve(town: Town) -> Result<(), TownError> {
+    let at = town.clone();
+    let Opened { settings, registry, file, held, tender } = blocking(move || open(&at)).await?;
     let exe = env::exe().map_err(TownError::io("gt"))?;
     let base = env::base(&settings.pass_env);
     let told = wiring::world_settings(&settings, &registry, exe.clone(), base)?;
@@ -136,7 +153,11 @@ async fn serve(town: Town) -> Result<(), TownError> {
     let clock = Arc::new(MonotonicClock::default());
     let limits = settings.limits.clone();
     let parts = Parts::new(clock.clone(), held.clone(), Arc::new(world.clone()), limits);
-    let running = Running::start(parts.clone(), rigs(&settings, &registry), Intensity::default())?;
+    let rigs = rigs(&settings, &registry);
+    let running = Running::start(parts.clone(), rigs, Intensity::default()).await?;
+    if let Some(tender) = &tender {
+        tender.watch(parts.clone(), running.stores());
+    }
     let (orders, mut inbox) = mpsc::channel(ORDERS_MAX);
     let keeper = Keeper {
         town: town.clone(),
@@ -147,6 +168,7 @@ async fn serve(town: Town) -> Result<(), TownError> {
         orders,
         runtime: tokio::runtime::Handle::current(),
         databases: Arc::new(RwLock::new(registry.databases())),
+        tender: tender.clone(),
     };
     let (door, listener) = open_door(&town, &keeper, &file, clock)?;
     let served = http::serve(listener, door).map_err(TownError::io(town.socket_path()))?;
@@ -159,7 +181,11 @@ async fn serve(town: Town) -> Result<(), TownError> {
         end_sessions(&world, settings.limits.stop_grace_ms).await;
     }
     served.close().await;
-    Ok(())
+    match tender {
+        // Whoever keeps the sessions starts the next daemon, which finds the server running.
+        Some(tender) if sessions => blocking(move || tender.stop()).await,
+        _ => Ok(()),
+    }
 }
 
 fn write_pid(town: &Town) -> Result<(), TownError> {

@@ -126,7 +126,7 @@ fn direct(context: &Context, call: &Call) -> Result<Answer, DoorError> {
 fn desk(context: &Context) -> Result<Desk, DoorError> {
     let (ledger, key, town) = match &context.place {
         Place::Town { town, .. } => {
-            let settings = wiring::ledger_settings(&config::load(town)?);
+            let settings = wiring::ledger_settings(town, &config::load(town)?)?;
             let id = TownFile::read(town)?.id;
             (Ledger::open(town.root(), settings), town.key(), Some(id))
         }

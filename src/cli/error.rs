@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::cli::render;
 use crate::config::ConfigError;
+use crate::config::env;
 use crate::messages::door::DoorError;
 
 /// Done.
@@ -54,6 +55,27 @@ pub fn report(program: &str, error: &DoorError, as_json: bool) -> ExitCode {
         }
     }
     ExitCode::from(exit(&error.code))
+}
+
+/// Tells that a command line makes no sense, or prints the help that was asked for.
+#[must_use]
+pub fn not_parsed(program: &str, wrong: &clap::Error, as_json: bool) -> ExitCode {
+    let text = wrong.render();
+    if !wrong.use_stderr() {
+        let help = if env::is_terminal() { text.ansi().to_string() } else { text.to_string() };
+        return match render::raw(&help) {
+            Ok(code) => ExitCode::from(code),
+            Err(error) => report(program, &error, as_json),
+        };
+    }
+    if !as_json {
+        render::complain(text.to_string().trim_end());
+        return ExitCode::from(USAGE);
+    }
+    let text = text.to_string();
+    let said = text.trim().split("\n\n").next().unwrap_or_default();
+    let said = said.trim_start_matches("error: ");
+    report(program, &DoorError::new("usage", said).hint(format!("see '{program} --help'")), true)
 }
 
 impl From<ConfigError> for DoorError {

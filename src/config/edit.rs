@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::adapters::files;
 use crate::adapters::layout::Town;
 use crate::config::ConfigError;
+use crate::config::DoltMode;
 use crate::config::Settings;
 use crate::config::layers;
 use crate::config::layers::FILE;
@@ -162,9 +163,30 @@ pub(super) fn change(
     if new == old {
         return Ok(());
     }
+    let mode = ["store".to_owned(), "dolt_mode".to_owned()];
+    if layers::at(&new, &mode) != layers::at(&old, &mode) {
+        // Where the rows are does not follow a word in a file.
+        return Err(ConfigError::Refused(
+            "store.dolt_mode is not set by hand: 'gt install --store server' makes a new town with \
+             a server, 'gt store convert --to server|embedded' moves the ledger of this one"
+                .to_owned(),
+        ));
+    }
     let layer = layers::checked(FILE, new.clone())?;
     layers::merged(&layers::with_file(town, vars, layer)?)?;
     write(town, new)
+}
+
+/// Says which engine has the ledger, after the ledger is there.
+///
+/// # Errors
+/// The file cannot be read or written, or does not hold.
+pub fn set_mode(town: &Town, mode: DoltMode) -> Result<(), ConfigError> {
+    let mut tree = layers::read_tree(town)?.unwrap_or_default();
+    let path = ["store".to_owned(), "dolt_mode".to_owned()];
+    layers::put(&mut tree, &path, Value::from(mode.as_str()));
+    let Layer { tree, .. } = layers::checked(FILE, tree)?;
+    write(town, tree)
 }
 
 /// Writes the settings file with sorted keys.
@@ -211,17 +233,42 @@ fn tree_of(settings: &Settings) -> Tree {
     }
 }
 
-/// What `gt install` writes: the person, and nothing that is a default anyway.
+/// What is said of the ledger when a town is made; what is not said is a default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FirstStore {
+    /// The engine.
+    pub mode: DoltMode,
+    /// Port of the town's own server.
+    pub port: Option<u16>,
+    /// The program that serves.
+    pub dolt: Option<String>,
+}
+
+/// What `gt install` writes: the person, the engine, and nothing that is a default anyway.
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn write_first(town: &Town, name: &str, email: &str) -> Result<(), ConfigError> {
-    let value = serde_json::json!({
+pub fn write_first(
+    town: &Town,
+    name: &str,
+    email: &str,
+    store: &FirstStore,
+) -> Result<(), ConfigError> {
+    let mut value = serde_json::json!({
         "type": "town-settings",
         "version": 1,
         "default_agent": presets::SCRIPTED,
         "owner": {"name": name, "email": email},
     });
+    if store.mode != DoltMode::default() {
+        value["store"]["dolt_mode"] = Value::from(store.mode.as_str());
+    }
+    if let Some(port) = store.port {
+        value["store"]["port"] = Value::from(port);
+    }
+    if let Some(dolt) = &store.dolt {
+        value["store"]["dolt"] = Value::from(dolt.as_str());
+    }
     match value {
         Value::Object(tree) => {
             let Layer { tree, .. } = layers::checked(FILE, tree)?;

@@ -88,6 +88,12 @@ pub fn base(pass: &[String]) -> BTreeMap<String, String> {
     names.filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?))).collect()
 }
 
+/// A secret that a setting names by its variable; empty without one. It is kept nowhere.
+#[must_use]
+pub fn secret(name: &str) -> String {
+    if name.is_empty() { String::new() } else { std::env::var(name).unwrap_or_default() }
+}
+
 /// The running program's own file.
 ///
 /// # Errors

@@ -15,6 +15,8 @@ use serde_json::Value;
 use crate::adapters::layout::Town;
 use crate::config::ConfigError;
 use crate::config::Gates;
+use crate::config::RigSettings;
+use crate::config::SETUP;
 use crate::config::Settings;
 use crate::config::duration;
 use crate::config::town::DaemonFile;
@@ -25,6 +27,14 @@ pub(super) const BUILT_IN: &str = "built in";
 /// The settings file, as messages name it.
 pub(super) const FILE: &str = "settings/config.json";
 const PREFIX: &str = "GT_";
+/// Variables that name a server which somebody else keeps, and the setting of each. The password
+/// is none: it is read when a connection is made, and is in no layer.
+const EXTERNAL: [(&str, &str); 4] = [
+    ("GT_DOLT_HOST", "host"),
+    ("GT_DOLT_PORT", "port"),
+    ("GT_DOLT_USER", "user"),
+    ("GT_DOLT_TLS", "tls"),
+];
 
 /// A JSON object.
 pub(super) type Tree = Map<String, Value>;
@@ -217,6 +227,20 @@ pub(super) fn at<'a>(tree: &'a Tree, path: &[String]) -> Option<&'a Value> {
 fn environment(vars: &BTreeMap<String, String>) -> Result<Vec<Layer>, ConfigError> {
     let plain = defaults().tree;
     let mut found = Vec::new();
+    for (name, key) in EXTERNAL {
+        let Some(text) = vars.get(name).filter(|text| !text.is_empty()) else { continue };
+        let text = match (key, text.as_str()) {
+            ("tls", "1") => "true",
+            ("tls", "0") => "false",
+            (_, text) => text,
+        };
+        let path = ["store", "external", key].map(str::to_owned).to_vec();
+        let origin = format!("environment {name}");
+        let value = fitting(&origin, &path, text)?;
+        let mut tree = Tree::new();
+        put(&mut tree, &path, value);
+        found.push(Layer { origin, tree });
+    }
     for (name, text) in vars {
         let Some(rest) = name.strip_prefix(PREFIX) else { continue };
         let path: Vec<String> = rest.split("__").map(str::to_lowercase).collect();
@@ -305,22 +329,55 @@ fn complaint(settings: &Settings) -> Option<(Vec<String>, String)> {
         if own.batch_max == Some(0) {
             return Some((path(&["rigs", rig, "batch_max"]), "must be 1 or more".to_owned()));
         }
-        let Gates::Named(gates) = &own.gates else { continue };
-        for (name, gate) in gates {
-            let at = |last| path(&["rigs", rig, "gates", name, last]);
-            if crate::adapters::layout::component(name).is_err() {
-                let why = "a gate's name has letters, digits, '-' and '_'".to_owned();
-                return Some((path(&["rigs", rig, "gates", name]), why));
-            }
-            if gate.cmd.trim().is_empty() {
-                return Some((at("cmd"), "a gate needs a command".to_owned()));
-            }
-            if gate.timeout.is_some_and(|ms| ms <= 0) {
-                return Some((at("timeout"), "must be more than 0".to_owned()));
-            }
+        if let Some((last, why)) = gate_complaint(own) {
+            return Some(([path(&["rigs", rig]), last].concat(), why));
         }
     }
     bounds(settings).map(|(parts, why)| (path(&parts), why))
+}
+
+/// What is wrong with a rig's gates or their setup step: its path below the rig, and why.
+fn gate_complaint(own: &RigSettings) -> Option<(Vec<String>, String)> {
+    let path = |parts: &[&str]| parts.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>();
+    let positive = "must be more than 0".to_owned();
+    if let Some(setup) = &own.setup {
+        if setup.cmd.trim().is_empty() {
+            return Some((path(&["setup", "cmd"]), "a setup step needs a command".to_owned()));
+        }
+        if setup.timeout.is_some_and(|ms| ms <= 0) {
+            return Some((path(&["setup", "timeout"]), positive));
+        }
+    }
+    let Gates::Named(gates) = &own.gates else { return None };
+    for (name, gate) in gates {
+        let at = |last| path(&["gates", name, last]);
+        if crate::adapters::layout::component(name).is_err() {
+            let why = "a gate's name has letters, digits, '-' and '_'".to_owned();
+            return Some((path(&["gates", name]), why));
+        }
+        if name == SETUP && own.setup.is_some() {
+            let why = "the rig's setup step has that name".to_owned();
+            return Some((path(&["gates", name]), why));
+        }
+        if gate.cmd.trim().is_empty() {
+            return Some((at("cmd"), "a gate needs a command".to_owned()));
+        }
+        if gate.timeout.is_some_and(|ms| ms <= 0) {
+            return Some((at("timeout"), positive));
+        }
+        if gate.min_tests == Some(0) {
+            return Some((at("min_tests"), "must be 1 or more".to_owned()));
+        }
+        if let Some(pattern) = &gate.tests_pattern {
+            if !pattern.contains("{n}") {
+                return Some((at("tests_pattern"), "needs {n} where the number is".to_owned()));
+            }
+            if gate.min_tests.is_none() {
+                return Some((at("tests_pattern"), "means nothing without min_tests".to_owned()));
+            }
+        }
+    }
+    None
 }
 
 /// Numbers that must not be zero or negative.

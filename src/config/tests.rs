@@ -91,18 +91,24 @@ fn errors_name_file_and_key() {
         ("{}", &[("GT_DEFAULT_AGENT", "nobody")]),
         ("{\"a\"", &[]),
     ];
-    let said: Vec<String> = cases.iter().map(|(file, env)| load(file, env).unwrap_err()).collect();
+    // The names of all settings follow: they are not what is looked at.
+    let short = |text: String| match text.split_once("expected one of ") {
+        Some((said, _)) => format!("{said}expected one of ..."),
+        None => text,
+    };
+    let said: Vec<String> =
+        cases.iter().map(|(file, env)| short(load(file, env).unwrap_err())).collect();
     insta::assert_snapshot!(said.join("\n"), @r#"
-    settings/config.json: stor.cache_mb: unknown field `stor`, expected one of `type`, `version`, `default_agent`, `agents`, `agent_env`, `pass_env`, `gate_env`, `gate_timeout`, `git_timeout`, `git_jobs`, `log_max_bytes`, `limits`, `owner`, `queue`, `rigs`, `store`
-    settings/config.json: store.cache_megabytes: unknown field `cache_megabytes`, expected one of `cache_mb`, `dolt_mode`, `readers`, `reader_wait_ms`, `busy_ms`, `writer_wait_ms`, `writer_id`, `retries`, `dolt`, `port`, `external`
+    settings/config.json: stor.cache_mb: unknown field `stor`, expected one of ...
+    settings/config.json: store.cache_megabytes: unknown field `cache_megabytes`, expected one of ...
     settings/config.json: store.cache_mb: invalid type: string "much", expected u32
     settings/config.json: limits.hung_after_ms: 'soon' is no duration like "30s" or "5m"
-    settings/config.json: rigs.web.gates.test.command: unknown field `command`, expected `cmd` or `timeout`
+    settings/config.json: rigs.web.gates.test.command: unknown field `command`, expected one of ...
     settings/config.json: rigs.web.gates.test.cmd: a gate needs a command
     settings/config.json: rigs.web.gates: invalid value: string "some", expected gates by name, each with cmd and timeout, or the word "none"
     settings/config.json: default_agent: no agent 'nobody': known are claude, codex, gemini, scripted
     settings/config.json: limits.polecats_max: must be 1 or more
-    environment GT_STORE__CASH: store.cash: unknown field `cash`, expected one of `cache_mb`, `dolt_mode`, `readers`, `reader_wait_ms`, `busy_ms`, `writer_wait_ms`, `writer_id`, `retries`, `dolt`, `port`, `external`
+    environment GT_STORE__CASH: store.cash: unknown field `cash`, expected one of ...
     environment GT_STORE__READERS: store.readers: invalid type: string "many", expected usize
     environment GT_DEFAULT_AGENT: default_agent: no agent 'nobody': known are claude, codex, gemini, scripted
     settings/config.json: EOF while parsing an object at line 1 column 4; mend the file, or move it away to start from defaults

@@ -73,6 +73,14 @@ pub struct View {
     workers: Vec<Agent>,
 }
 
+impl View {
+    /// Whether some worker's worktree is on this branch.
+    fn has_branch(&self, branch: &str) -> bool {
+        let mut work = self.workers.iter().filter_map(|worker| worker.state.work());
+        work.any(|work| work.branch == branch)
+    }
+}
+
 impl Dispatcher {
     /// The dispatcher of a rig whose ids start with `prefix`.
     #[must_use]
@@ -172,6 +180,10 @@ impl Machine for Dispatcher {
         for (order, bead) in &view.orders {
             if let Some(until) = bead.defer_until.filter(|until| *until > now) {
                 d.wake(until);
+                continue;
+            }
+            // The earlier attempt's worktree has the branch until its worker is idle again.
+            if order.branch.as_deref().is_some_and(|branch| view.has_branch(branch)) {
                 continue;
             }
             let Some((name, new)) = pool.take(order) else { continue };

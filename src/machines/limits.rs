@@ -51,6 +51,11 @@ pub struct Limits {
     pub redecide_max: u32,
     /// Orders looked at in one dispatch.
     pub dispatch_batch: usize,
+    /// Deaths of the town's own Dolt server within `server_crash_period_ms` that are answered by a
+    /// start; after more of them it is tried again now and then, and a person is told.
+    pub server_crashes_max: usize,
+    /// See `server_crashes_max`.
+    pub server_crash_period_ms: i64,
 }
 
 impl Default for Limits {
@@ -78,6 +83,8 @@ impl Default for Limits {
             lane_queue_max: 4_096,
             redecide_max: 8,
             dispatch_batch: 256,
+            server_crashes_max: 5,
+            server_crash_period_ms: 15 * 60_000,
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::model::ids::Db;
 use crate::model::ids::Identity;
 use crate::model::mail::MailKind;
 use crate::model::mail::MailState;
+use crate::model::ops::ASKS_FOR_HELP;
 use crate::model::ops::Op;
 use crate::model::rows::Mail;
 use crate::model::tx::Scan;
@@ -57,7 +58,7 @@ impl Machine for Mayor {
                 MailKind::Help => {
                     d.ops.push(Op::SetAlarm {
                         subject: mail.sender.clone(),
-                        condition: Name::from("asks for help"),
+                        condition: Name::from(ASKS_FOR_HELP),
                         raise: Some(format!("see 'gt mail read {}'", mail.id)),
                     });
                     MailState::Read

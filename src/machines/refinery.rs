@@ -130,6 +130,7 @@ impl Refinery {
             rig: self.rig.clone(),
             number,
             target: self.settings.target.clone(),
+            style: self.settings.style,
             candidates: candidates.collect(),
         };
         self.driver.want(d, now, &self.limits, effect);

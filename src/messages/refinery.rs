@@ -4,12 +4,15 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::model::merge::GateSpec;
+use crate::model::merge::LandingStyle;
 
 /// How a rig's queue runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueSettings {
     /// The branch that work lands on.
     pub target: String,
+    /// How a merge request's commits come to the target.
+    pub style: LandingStyle,
     /// The gates; empty means none are configured.
     pub gates: Vec<GateSpec>,
     /// The rig says that it has no gates (`gates: none`).

@@ -15,6 +15,7 @@ use super::ids::SessionId;
 use super::ids::Sha;
 use super::merge::GateResult;
 use super::merge::GateSpec;
+use super::merge::LandingStyle;
 use super::merge::Stacked;
 
 /// A worker's place on disk: `<rig>/polecats/<name>/<rig>`.
@@ -122,6 +123,9 @@ pub enum Effect {
         number: i64,
         /// The target branch.
         target: String,
+        /// How their commits come to the target.
+        #[serde(default)]
+        style: LandingStyle,
         /// In order.
         candidates: Vec<Candidate>,
     },

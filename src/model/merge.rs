@@ -38,6 +38,24 @@ text_enum! {
     }
 }
 
+text_enum! {
+    /// How a merge request's commits come to the target.
+    LandingStyle {
+        /// Each commit by itself, replayed on what is before it.
+        Rebase = "rebase",
+        /// One commit with all their changes.
+        Squash = "squash",
+        /// The commits as they are, joined by a merge commit.
+        Merge = "merge",
+    }
+}
+
+impl Default for LandingStyle {
+    fn default() -> Self {
+        Self::Rebase
+    }
+}
+
 /// One gate as configured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GateSpec {
@@ -47,6 +65,33 @@ pub struct GateSpec {
     pub cmd: String,
     /// Milliseconds until its whole process tree is ended.
     pub timeout_ms: i64,
+    /// It prepares the checkout: it runs alone, before the gates, and without it none of them can
+    /// run. It never says that a commit is bad.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub setup: bool,
+    /// The tests that it must have run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tests: Option<TestsWanted>,
+}
+
+impl GateSpec {
+    /// A gate that is judged by how it ends alone.
+    #[must_use]
+    pub fn new(name: &str, cmd: &str, timeout_ms: i64) -> Self {
+        let (name, cmd) = (name.to_owned(), cmd.to_owned());
+        Self { name, cmd, timeout_ms, setup: false, tests: None }
+    }
+}
+
+/// How many tests a gate must tell of: one that ran none ends as well as one whose tests passed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestsWanted {
+    /// At least so many.
+    pub min: u64,
+    /// Text of the summary with `{n}` for the number; `None` leaves it to what is known of the
+    /// common test runners.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
 }
 
 /// One gate's answer.
@@ -194,10 +239,20 @@ impl Stack {
 #[must_use]
 pub fn gates_digest(gates: &[GateSpec], none: bool) -> Name {
     let mut hash: u64 = if none { 0x6a09_e667_f3bc_c908 } else { 0xcbf2_9ce4_8422_2325 };
-    for gate in gates {
-        for byte in gate.name.bytes().chain([0]).chain(gate.cmd.bytes()).chain([0]) {
-            // FNV-1a: stable everywhere; collisions only matter between a rig's own settings.
+    // FNV-1a: stable everywhere; collisions only matter between a rig's own settings.
+    let mut add = |text: &str| {
+        for byte in text.bytes().chain([0]) {
             hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    };
+    for gate in gates {
+        add(&gate.name);
+        add(&gate.cmd);
+        if gate.setup {
+            add("setup");
+        }
+        if let Some(tests) = &gate.tests {
+            add(&format!("tests {} {:?}", tests.min, tests.pattern));
         }
     }
     Name(format!("{hash:016x}"))

@@ -26,6 +26,7 @@ use crate::machines::limits::Limits;
 use crate::machines::refinery::QueueSettings;
 use crate::model::ids::RigName;
 use crate::model::merge::GateSpec;
+use crate::model::merge::LandingStyle;
 use cast::Casting;
 use people::People;
 use plan::Plan;
@@ -102,15 +103,12 @@ fn casting(config: &Config) -> Casting {
     let rigs: Vec<_> = rigs.collect();
     let limits =
         Limits { polecats_max: config.polecats.div_ceil(rigs.len()).max(1), ..Limits::default() };
-    let gate = |name: &str| GateSpec {
-        name: name.to_owned(),
-        cmd: "true".to_owned(),
-        timeout_ms: 600_000,
-    };
+    let gate = |name: &str| GateSpec::new(name, "true", 600_000);
     let queue = QueueSettings {
         target: "main".to_owned(),
         gates: vec![gate("test"), gate("lint")],
         gates_none: false,
+        style: LandingStyle::default(),
         batch_max: 8,
         stuck_max: 10,
         rework_max: 8,

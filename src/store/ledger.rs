@@ -150,6 +150,14 @@ impl Ledger {
         self.place.databases()
     }
 
+    /// Whether the engine can be reached: for what must not begin without it. `db` is for the text.
+    ///
+    /// # Errors
+    /// [`StoreError::Down`], within two seconds.
+    pub fn reach(&self, db: &Db) -> Result<(), StoreError> {
+        self.place.reach().map_err(failed(db, &self.place.path(db)))
+    }
+
     /// Where a database is, whether or not it is there.
     #[must_use]
     pub fn path(&self, db: &Db) -> PathBuf {
@@ -163,6 +171,7 @@ impl Ledger {
     /// [`StoreError::Exists`], [`StoreError::BadName`], and what opening may answer.
     pub fn create_db(&self, db: &Db) -> Result<(), StoreError> {
         check_name(db)?;
+        self.reach(db)?;
         let _lock = self.lock(db, "making the database", self.settings.writer_wait_ms)?;
         self.place.create(db)
     }
@@ -174,6 +183,7 @@ impl Ledger {
     /// [`StoreError::Held`] with the holder's words; every refusal of a store.
     pub fn writer(&self, db: &Db, what: &str, wait_ms: u64) -> Result<Writer, StoreError> {
         check_name(db)?;
+        self.reach(db)?;
         self.place.look(db)?;
         let lock = self.lock(db, what, wait_ms)?;
         let database = self.usable(db, Some(&lock))?;

@@ -4,7 +4,9 @@
 //! transaction, [`query`] answers lists; [`ledger`] holds all databases of a town, [`writer`]
 //! commits groups. Nothing here decides what work means, and nothing knows actors or the CLI.
 
+pub mod admin;
 pub mod conn;
+pub mod digest;
 pub mod doltlite;
 pub mod epoch;
 pub mod error;

@@ -17,6 +17,14 @@ use crate::store::schema;
 
 /// Databases of one engine.
 pub(super) trait Place: Send + Sync {
+    /// Whether the engine can be reached at all, before anything is made on disk for it.
+    ///
+    /// # Errors
+    /// [`ConnError::Down`].
+    fn reach(&self) -> Result<(), ConnError> {
+        Ok(())
+    }
+
     /// The names of all databases, in order.
     ///
     /// # Errors

@@ -5,6 +5,8 @@
 //! the later committer, as 1213; a clash of unique keys across transactions is 1105 by text. One
 //! connection has one small runtime of its own, so that the trait stays synchronous.
 
+use std::net::TcpStream;
+use std::net::ToSocketAddrs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -80,6 +82,21 @@ impl Server {
     #[must_use]
     pub fn on(&self, database: &str) -> Self {
         Self { database: database.to_owned(), ..self.clone() }
+    }
+
+    /// Whether somebody listens there.
+    ///
+    /// # Errors
+    /// [`ConnError::Down`] within a second and a half.
+    pub fn listens(&self) -> Result<(), ConnError> {
+        let down = |why: &dyn std::fmt::Display| {
+            let text = format!("the Dolt server at {} does not answer ({why})", self.address());
+            ConnError::Down(text)
+        };
+        let mut found =
+            (self.host.as_str(), self.port).to_socket_addrs().map_err(|error| down(&error))?;
+        let Some(address) = found.next() else { return Err(down(&"its host has no address")) };
+        TcpStream::connect_timeout(&address, CONNECT_WAIT).map(|_| ()).map_err(|error| down(&error))
     }
 
     /// `host:port`, for people.
@@ -167,7 +184,16 @@ impl DoltServer {
     }
 
     /// Runs a statement as text, for what cannot be prepared.
-    fn plain(&mut self, sql: &'static str) -> Result<(), ConnError> {
+    pub(super) fn plain(&mut self, sql: &'static str) -> Result<(), ConnError> {
+        self.wait(async |conn| conn.execute(sqlx::raw_sql(sql)).await).map(|_| ())
+    }
+}
+
+impl DoltServer {
+    /// Runs a statement that cannot be prepared and has values in its text; the caller answers for
+    /// what stands in them.
+    pub(super) fn spoken(&mut self, sql: String) -> Result<(), ConnError> {
+        let sql = sqlx::AssertSqlSafe(sql);
         self.wait(async |conn| conn.execute(sqlx::raw_sql(sql)).await).map(|_| ())
     }
 }
@@ -352,6 +378,18 @@ pub(super) struct ServerPlace {
 /// Databases that every server has.
 const SYSTEM: &[&str] = &["information_schema", "mysql", "performance_schema", "sys"];
 
+/// The names of a server's databases but its own, in order.
+pub(super) fn databases(conn: &mut DoltServer) -> Result<Vec<String>, ConnError> {
+    let rows = conn.query("SHOW DATABASES", &[])?;
+    let names = rows.into_iter().filter_map(|row| match row.into_iter().next() {
+        Some(Value::Text(name)) if !SYSTEM.contains(&name.as_str()) => Some(name),
+        _ => None,
+    });
+    let mut found: Vec<String> = names.collect();
+    found.sort();
+    Ok(found)
+}
+
 impl ServerPlace {
     pub(super) fn new(server: Server, data: PathBuf, locks: PathBuf) -> Self {
         Self { server, data, locks }
@@ -359,18 +397,16 @@ impl ServerPlace {
 }
 
 impl Place for ServerPlace {
+    fn reach(&self) -> Result<(), ConnError> {
+        self.server.listens()
+    }
+
     fn databases(&self) -> Result<Vec<Db>, StoreError> {
         let none = Db::from("(any)");
         let failed = |error| place::failed(&none, &self.data)(error);
         let mut conn = DoltServer::connect(&self.server.on("")).map_err(failed)?;
-        let rows = conn.query("SHOW DATABASES", &[]).map_err(failed)?;
-        let names = rows.into_iter().filter_map(|row| match row.into_iter().next() {
-            Some(Value::Text(name)) if !SYSTEM.contains(&name.as_str()) => Some(Db(name)),
-            _ => None,
-        });
-        let mut found: Vec<Db> = names.filter(place::is_name).collect();
-        found.sort();
-        Ok(found)
+        let names = databases(&mut conn).map_err(failed)?;
+        Ok(names.into_iter().map(Db).filter(place::is_name).collect())
     }
 
     fn path(&self, db: &Db) -> PathBuf {

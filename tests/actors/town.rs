@@ -23,6 +23,7 @@ use gastown::model::ids::RigName;
 use gastown::model::ids::Role;
 use gastown::model::ids::Sha;
 use gastown::model::merge::GateSpec;
+use gastown::model::merge::LandingStyle;
 use gastown::model::merge::MrState;
 use gastown::model::ops::Fact;
 use gastown::model::ops::NewBead;
@@ -72,7 +73,7 @@ fn found(port: &MemoryPort) {
 }
 
 impl Bench {
-    fn start() -> Self {
+    async fn start() -> Self {
         let port = MemoryPort::new();
         found(&port);
         let (world, sessions) = FakeWorld::new();
@@ -80,17 +81,18 @@ impl Bench {
         let parts =
             Parts::new(VirtualClock::start(), port.clone(), Arc::new(world.clone()), limits);
         let events = parts.events.subscribe();
-        let gate = GateSpec { name: "test".to_owned(), cmd: "true".to_owned(), timeout_ms: 1_000 };
+        let gate = GateSpec::new("test", "true", 1_000);
         let queue = QueueSettings {
             target: "main".to_owned(),
             gates: vec![gate],
             gates_none: false,
+            style: LandingStyle::default(),
             batch_max: 8,
             stuck_max: 3,
             rework_max: 3,
         };
         let rig = Rig { name: RigName::from("shop"), prefix: "sh".to_owned(), queue };
-        let town = Town::start(parts.clone(), vec![rig], Intensity::default()).unwrap();
+        let town = Town::start(parts.clone(), vec![rig], Intensity::default()).await.unwrap();
         Self { parts, port, world, sessions, events, town }
     }
 
@@ -144,7 +146,7 @@ impl Bench {
 #[test]
 fn three_beads_two_workers_all_merged_and_the_convoy_lands_once() {
     scenario(async {
-        let mut bench = Bench::start();
+        let mut bench = Bench::start().await;
         bench.sling(&["sh-1", "sh-2", "sh-3"]).await;
         for _ in 0..3 {
             let spec = bench.session().await;
@@ -163,7 +165,7 @@ fn three_beads_two_workers_all_merged_and_the_convoy_lands_once() {
 #[test]
 fn a_culprit_comes_back_is_reworked_and_lands() {
     scenario(async {
-        let mut bench = Bench::start();
+        let mut bench = Bench::start().await;
         bench.sling(&["sh-1", "sh-2"]).await;
         for head in ["a", "x"] {
             let spec = bench.session().await;
@@ -180,7 +182,7 @@ fn a_culprit_comes_back_is_reworked_and_lands() {
 #[test]
 fn a_session_that_ends_is_followed_by_another_and_a_stale_report_is_ignored() {
     scenario(async {
-        let mut bench = Bench::start();
+        let mut bench = Bench::start().await;
         bench.sling(&["sh-1"]).await;
         let first = bench.session().await;
         bench.world.end(&first.id, Exit::Code(1));
@@ -202,7 +204,7 @@ fn a_session_that_ends_is_followed_by_another_and_a_stale_report_is_ignored() {
 #[test]
 fn a_silent_session_is_restarted_by_the_witness() {
     scenario(async {
-        let mut bench = Bench::start();
+        let mut bench = Bench::start().await;
         bench.sling(&["sh-1"]).await;
         let first = bench.session().await;
         let second = bench.session().await;
@@ -216,7 +218,7 @@ fn a_silent_session_is_restarted_by_the_witness() {
 #[test]
 fn a_town_that_is_started_over_its_rows_goes_on() {
     scenario(async {
-        let mut bench = Bench::start();
+        let mut bench = Bench::start().await;
         bench.sling(&["sh-1"]).await;
         let spec = bench.session().await;
         bench.parts.close();
@@ -229,12 +231,13 @@ fn a_town_that_is_started_over_its_rows_goes_on() {
             target: "main".to_owned(),
             gates: Vec::new(),
             gates_none: true,
+            style: LandingStyle::default(),
             batch_max: 8,
             stuck_max: 3,
             rework_max: 3,
         };
         let rig = Rig { name: RigName::from("shop"), prefix: "sh".to_owned(), queue };
-        let town = Town::start(parts.clone(), vec![rig], Intensity::default()).unwrap();
+        let town = Town::start(parts.clone(), vec![rig], Intensity::default()).await.unwrap();
         let (_, sessions) = mpsc::unbounded_channel();
         let mut again = Bench { parts, port, world, sessions, events, town };
         again.done(&spec, "a").await;

@@ -40,7 +40,11 @@ impl Up {
     }
 
     fn bead(&self, title: &str, description: &str) -> String {
-        let args = ["create", title, "--rig", "web", "-d", description, "--json"];
+        self.bead_in("web", title, description)
+    }
+
+    fn bead_in(&self, rig: &str, title: &str, description: &str) -> String {
+        let args = ["create", title, "--rig", rig, "-d", description, "--json"];
         let said = self.desk.run(env!("CARGO_BIN_EXE_bd"), "town", &args).ok();
         let made: Value = serde_json::from_str(&said).unwrap();
         made["id"].as_str().unwrap().to_owned()
@@ -48,21 +52,26 @@ impl Up {
 
     /// Slings beads and waits until their convoy has landed.
     fn do_all(&self, beads: &[&str]) {
+        let mut sling = vec!["sling"];
+        sling.extend(beads);
+        sling.push("web");
+        self.wait_for("convoy_landed", || drop(self.desk.gt("town", &sling).ok()));
+    }
+
+    /// Does something and waits until the town tells of it.
+    fn wait_for(&self, fact: &'static str, act: impl FnOnce()) {
         let socket = Town::new(self.desk.path("town")).socket_path();
         let events = client::events(&socket).unwrap();
         let (send, landed) = mpsc::channel();
         std::thread::spawn(move || {
             for event in events.map_while(Result::ok) {
                 let event: Value = serde_json::from_str(&event).unwrap();
-                if event["fact"]["fact"] == "convoy_landed" && send.send(()).is_err() {
+                if event["fact"]["fact"] == fact && send.send(()).is_err() {
                     return;
                 }
             }
         });
-        let mut sling = vec!["sling"];
-        sling.extend(beads);
-        sling.push("web");
-        self.desk.gt("town", &sling).ok();
+        act();
         if landed.recv_timeout(WITHIN).is_err() {
             panic!("{}", self.desk.gt("town", &["status"]).out);
         }
@@ -137,8 +146,20 @@ fn rigs_come_and_go_while_the_town_runs() {
     assert!(said.contains("git pull"), "{said}");
     desk.gt("town", &["crew", "add", "ada", "--rig", "ui"]).ok();
     assert!(desk.path("town/ui/crew/ada/README.md").is_file());
-    desk.gt("town", &["crew", "remove", "ada", "--rig", "ui"]).ok();
     desk.gt("town", &["config", "set", "rigs.ui.gates", "none"]).ok();
+    // Work lands on the town's own clone here: a person pushes there, and pulls from there.
+    let bead = up.bead_in("ui", "By hand", "");
+    let ada = "town/ui/crew/ada";
+    desk.git(ada, &["checkout", "--quiet", "-b", "mine"]);
+    fs::write(desk.path("town/ui/crew/ada/mine.txt"), "mine\n").unwrap();
+    desk.git(ada, &["add", "mine.txt"]);
+    desk.git(ada, &["commit", "--quiet", "-m", "By hand"]);
+    desk.git(ada, &["push", "--quiet", "origin", "mine"]);
+    up.wait_for("merged", || drop(desk.gt(ada, &["mq", "submit", "--bead", &bead]).ok()));
+    desk.git(ada, &["checkout", "--quiet", "main"]);
+    desk.git(ada, &["pull", "--quiet"]);
+    assert_eq!(desk.read("town/ui/crew/ada/mine.txt"), "mine\n");
+    desk.gt("town", &["crew", "remove", "ada", "--rig", "ui"]).ok();
     desk.gt("town", &["rig", "remove", "ui"]).ok();
     let error = desk.gt("town", &["rig", "remove", "ui"]).refused(1);
     assert!(error.contains("no rig 'ui'"), "{error}");

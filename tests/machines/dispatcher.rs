@@ -2,10 +2,21 @@
 
 use gastown::machines::dispatcher::Dispatcher;
 use gastown::machines::limits::Limits;
+use gastown::model::agent::Exit;
+use gastown::model::agent::Submission;
 use gastown::model::bead::DepType;
+use gastown::model::effect::Bounced;
+use gastown::model::effect::HostIdentity;
 use gastown::model::ids::BeadId;
+use gastown::model::ids::Identity;
+use gastown::model::ids::SessionId;
+use gastown::model::merge::Stack;
+use gastown::model::ops::AfterExit;
 use gastown::model::ops::Edit;
 use gastown::model::ops::Op;
+use gastown::model::rows::MergeRequest;
+use gastown::model::tx::TxExt;
+use gastown::model::value::Cell;
 use gastown::model::value::Name;
 
 use super::bench::Bench;
@@ -16,6 +27,7 @@ use super::bench::bead;
 use super::bench::order;
 use super::bench::polecat;
 use super::bench::rig;
+use super::bench::sha;
 use super::bench::wake;
 
 fn check(workers: usize, script: Vec<Step>) -> String {
@@ -135,5 +147,65 @@ fn nothing_ordered_nothing_done() {
     insta::assert_snapshot!(check(2, script), @r"
     ~ create
     > wake
+    ");
+}
+
+#[test]
+fn returned_work_waits_until_its_branch_is_free() {
+    let nux = BeadId::from("sh-shop-polecat-nux");
+    let session = SessionId::from("shop-nux-1");
+    let mut script = beads(&["sh-1"]);
+    script.push(Step::Commit(Op::RegisterAgent { who: Identity::Refinery(rig()) }));
+    script.push(Step::Commit(Op::RegisterAgent { who: polecat("slit") }));
+    script.extend([ordered_for("nux", "sh-1"), wake()]);
+    let (agent, bead) = (nux.clone(), BeadId::from("sh-1"));
+    let host =
+        HostIdentity { pid: 1, start_time: 1, boot_id: "b".to_owned(), token_hash: "t".to_owned() };
+    let submission = Submission { head: sha("h1"), no_change: None };
+    script.extend(
+        [
+            Op::StartSession { agent: nux.clone(), incarnation: 0, session: session.clone() },
+            Op::SessionStarted {
+                agent: nux.clone(),
+                incarnation: 1,
+                session: session.clone(),
+                host,
+            },
+            Op::Submit { agent: nux.clone(), incarnation: 1, submission },
+            Op::Enqueue { agent, incarnation: 1, target: "main".to_owned() },
+        ]
+        .map(Step::Commit),
+    );
+    let limits = Limits { polecats_max: 2, ..Limits::default() };
+    let mut bench = Bench::new(Dispatcher::new(rig(), PREFIX.to_owned(), limits));
+    bench.run(&script);
+    let mr = bench.memory.with::<MergeRequest>(Some("by_bead"), vec![bead.to_value()]).unwrap();
+    let bounced = vec![Bounced { mr: mr[0].id.clone(), files: vec!["a".into()], onto: sha("m") }];
+    let stack = Stack { number: 1, base: sha("m"), base_tree: sha("t"), items: Vec::new() };
+    let back = Op::BeginCycle { rig: rig(), stack, bounced, rework_max: 3 };
+    let ended = Op::SessionEnded {
+        agent: nux.clone(),
+        incarnation: 1,
+        session,
+        exit: Exit::Code(0),
+        then: AfterExit::Retry { at: 0, counted: false },
+    };
+    let cleared = Op::Cleared { agent: nux, incarnation: 1, rescued: None };
+    let script = [back, ended, cleared].map(Step::Commit);
+    let [back, ended, cleared] = script;
+    insta::assert_snapshot!(bench.run(&[back, wake(), ended, wake(), cleared, wake()]), @r"
+    ~ begin_cycle
+    > wake
+      = nux ending#1
+      = queue idle
+    ~ session_ended
+    > wake
+      = nux clearing#1
+      = queue idle
+    ~ cleared
+    > wake
+      commit assign agent=sh-shop-polecat-nux bead=sh-1 branch=polecat/nux-T0
+      = nux preparing#1
+      = queue idle
     ");
 }

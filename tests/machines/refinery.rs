@@ -18,6 +18,7 @@ use gastown::model::ids::BeadId;
 use gastown::model::ids::Identity;
 use gastown::model::merge::GateResult;
 use gastown::model::merge::GateSpec;
+use gastown::model::merge::LandingStyle;
 use gastown::model::merge::MrState;
 use gastown::model::merge::Stacked;
 use gastown::model::merge::Verdict;
@@ -40,11 +41,12 @@ use super::bench::sha;
 use super::bench::show;
 
 fn settings() -> QueueSettings {
-    let gate = GateSpec { name: "test".to_owned(), cmd: "true".to_owned(), timeout_ms: 1_000 };
+    let gate = GateSpec::new("test", "true", 1_000);
     QueueSettings {
         target: "main".to_owned(),
         gates: vec![gate],
         gates_none: false,
+        style: LandingStyle::default(),
         batch_max: 16,
         stuck_max: 3,
         rework_max: 3,

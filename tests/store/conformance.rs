@@ -11,19 +11,21 @@ use gastown::model::value::Kind;
 use gastown::model::value::Value;
 use gastown::sim::memory::MemoryDb;
 use gastown::store::conn::CommitInfo;
-use gastown::store::conn::Conn;
 use gastown::store::conn::Intent;
-use gastown::store::doltlite::DoltLite;
-use gastown::store::doltlite::Tuning;
-use gastown::store::schema;
 use gastown::store::sql_tx::SqlTx;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::support::cases;
+use super::home::Home;
+use super::home::both_engines;
 use super::support::dump;
 
-const TUNING: Tuning = Tuning { cache_mb: 4, busy_ms: 1000 };
+both_engines!(
+    random_verbs_in_one_transaction_answer_alike,
+    random_transactions_that_commit_or_roll_back_leave_the_same_rows,
+    a_reader_refuses_changes,
+    tables_have_the_columns_of_their_descriptors,
+);
 
 #[derive(Clone, Debug)]
 enum Verb {
@@ -176,23 +178,15 @@ fn run_sql(tx: &mut SqlTx<'_>, verbs: &[Verb]) -> Vec<Answer> {
     answers
 }
 
-fn fresh() -> (tempfile::TempDir, DoltLite) {
-    let dir = tempfile::tempdir().unwrap();
-    let mut conn = DoltLite::create(&dir.path().join("x.db"), TUNING).unwrap();
-    schema::bring_up(&mut conn, 0).unwrap();
-    (dir, conn)
-}
-
-#[test]
-fn random_verbs_in_one_transaction_answer_alike() {
-    let (_dir, conn) = fresh();
-    let conn = RefCell::new(conn);
-    proptest!(cases(200), |(verbs in verbs())| {
+fn random_verbs_in_one_transaction_answer_alike(home: &Home) {
+    let (_ledger, db) = home.town();
+    let conn = RefCell::new(home.conn(&db));
+    proptest!(home.cases(200, 40), |(verbs in verbs())| {
         let mut conn = conn.borrow_mut();
         // A case that failed before left its transaction open.
         conn.rollback().unwrap();
         conn.begin(Intent::Write).unwrap();
-        let mut tx = SqlTx::new(&mut *conn);
+        let mut tx = SqlTx::new(conn.as_mut());
         let mut memory = MemoryDb::new();
         memory.begin();
         let (sql, twin) = (run_sql(&mut tx, &verbs), run_memory(&mut memory, &verbs));
@@ -204,14 +198,13 @@ fn random_verbs_in_one_transaction_answer_alike() {
     });
 }
 
-#[test]
-fn random_transactions_that_commit_or_roll_back_leave_the_same_rows() {
-    let (dir, conn) = fresh();
-    let state = RefCell::new((conn, MemoryDb::new()));
-    proptest!(cases(60), |(verbs in verbs(), keep in any::<bool>())| {
+fn random_transactions_that_commit_or_roll_back_leave_the_same_rows(home: &Home) {
+    let (_ledger, db) = home.town();
+    let state = RefCell::new((home.conn(&db), MemoryDb::new()));
+    proptest!(home.cases(60, 20), |(verbs in verbs(), keep in any::<bool>())| {
         let (conn, memory) = &mut *state.borrow_mut();
         conn.begin(Intent::Write).unwrap();
-        let mut tx = SqlTx::new(conn);
+        let mut tx = SqlTx::new(conn.as_mut());
         memory.begin();
         prop_assert_eq!(run_sql(&mut tx, &verbs), run_memory(memory, &verbs));
         if keep {
@@ -222,23 +215,23 @@ fn random_transactions_that_commit_or_roll_back_leave_the_same_rows() {
             conn.rollback().unwrap();
             memory.rollback();
         }
-        let mut other = DoltLite::open(&dir.path().join("x.db"), TUNING).unwrap();
-        prop_assert_eq!(dump(&mut SqlTx::reader(&mut other)), dump(memory));
+        let mut other = home.conn(&db);
+        prop_assert_eq!(dump(&mut SqlTx::reader(other.as_mut())), dump(memory));
     });
 }
 
-#[test]
-fn a_reader_refuses_changes() {
-    let (_dir, mut conn) = fresh();
+fn a_reader_refuses_changes(home: &Home) {
+    let (_ledger, db) = home.town();
+    let mut conn = home.conn(&db);
     conn.begin(Intent::Read).unwrap();
-    let mut tx = SqlTx::reader(&mut conn);
+    let mut tx = SqlTx::reader(conn.as_mut());
     let insert = tx.insert(table(0), row(table(0), &[1]));
     assert!(matches!(insert, Err(TxError::Engine(text)) if text.contains("only reads")));
 }
 
-#[test]
-fn tables_on_disk_have_the_columns_of_their_descriptors() {
-    let (_dir, mut conn) = fresh();
+fn tables_have_the_columns_of_their_descriptors(home: &Home) {
+    let (_ledger, db) = home.town();
+    let mut conn = home.conn(&db);
     for table in TABLES {
         let name = Value::Text(table.name.to_owned());
         let found = conn.query(conn.dialect().columns, &[name]).unwrap();

@@ -7,14 +7,7 @@ use std::sync::Mutex;
 use gastown::model::ids::Db;
 use gastown::model::ops::Op;
 use gastown::model::ops::Refused;
-use gastown::model::value::Value;
-use gastown::store::conn::CommitInfo;
-use gastown::store::conn::Conn;
 use gastown::store::conn::ConnError;
-use gastown::store::conn::Dialect;
-use gastown::store::conn::Grid;
-use gastown::store::conn::Intent;
-use gastown::store::conn::Most;
 use gastown::store::error::GroupError;
 use gastown::store::ledger::Ledger;
 use gastown::store::ledger::Settings;
@@ -24,11 +17,25 @@ use gastown::store::writer::Settled;
 use gastown::store::writer::Single;
 use gastown::store::writer::Writer;
 
+use super::home::Home;
+use super::home::both_engines;
+use super::hooked;
+use super::hooked::Hooks;
 use super::support::T0;
 use super::support::bead;
 use super::support::create;
 use super::support::one;
 use super::support::writer;
+
+both_engines!(
+    an_unknown_outcome_is_settled_by_looking,
+    a_collision_is_tried_again_within_its_bound,
+    a_submission_by_itself_is_settled_and_stands_once,
+    a_held_ledger_opens_a_lost_database_again_at_the_next_group,
+    a_panic_within_a_group_costs_that_group_and_no_other,
+    names_of_the_store_are_not_for_ops,
+    a_known_failure_leaves_nothing_and_the_next_group_works,
+);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
@@ -44,17 +51,19 @@ enum Fault {
     Panic,
 }
 
-type Plan = Arc<Mutex<VecDeque<Fault>>>;
+/// Faults that strike one after the other, each at its own step.
+#[derive(Default)]
+struct Faults(Mutex<VecDeque<Fault>>);
 
-struct Faulty {
-    inner: Box<dyn Conn>,
-    plan: Plan,
-    changes: usize,
-}
+type Plan = Arc<Faults>;
 
-impl Faulty {
+impl Faults {
+    fn add(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.0.lock().unwrap().extend(faults);
+    }
+
     fn strikes(&self, fault: Fault) -> bool {
-        let mut plan = self.plan.lock().unwrap();
+        let mut plan = self.0.lock().unwrap();
         let now = plan.front() == Some(&fault);
         if now {
             plan.pop_front();
@@ -63,96 +72,56 @@ impl Faulty {
     }
 }
 
-impl Conn for Faulty {
-    fn dialect(&self) -> &'static Dialect {
-        self.inner.dialect()
-    }
-    fn begin(&mut self, intent: Intent) -> Result<(), ConnError> {
-        self.changes = 0;
-        self.inner.begin(intent)
-    }
-    fn execute(&mut self, sql: &str, params: &[Value]) -> Result<usize, ConnError> {
-        self.changes += 1;
-        if self.changes == 2 && self.strikes(Fault::FullAtChange) {
+impl Hooks for Faults {
+    fn before_change(&self, number: usize) -> Result<(), ConnError> {
+        if number == 2 && self.strikes(Fault::FullAtChange) {
             return Err(ConnError::Full("no space".to_owned()));
         }
         // Outside of the guard, which would be poisoned.
         let defect = self.strikes(Fault::Panic);
         assert!(!defect, "a defect");
-        self.inner.execute(sql, params)
+        Ok(())
     }
-    fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Vec<Value>>, ConnError> {
-        self.inner.query(sql, params)
-    }
-    fn grid(&mut self, sql: &str, most: Most) -> Result<Grid, ConnError> {
-        self.inner.grid(sql, most)
-    }
-    fn savepoint(&mut self) -> Result<(), ConnError> {
-        self.inner.savepoint()
-    }
-    fn release(&mut self) -> Result<(), ConnError> {
-        self.inner.release()
-    }
-    fn rollback_to(&mut self) -> Result<(), ConnError> {
-        self.inner.rollback_to()
-    }
-    fn commit(&mut self, info: &CommitInfo<'_>) -> Result<Option<String>, ConnError> {
+
+    fn before_commit(&self) -> Result<(), ConnError> {
         if self.strikes(Fault::Busy) {
             return Err(ConnError::Busy("another".to_owned()));
         }
         if self.strikes(Fault::LostBefore) {
             return Err(ConnError::Unknown("lost".to_owned()));
         }
-        let done = self.inner.commit(info)?;
+        Ok(())
+    }
+
+    fn after_commit(&self) -> Result<(), ConnError> {
         if self.strikes(Fault::LostAfter) {
             return Err(ConnError::Unknown("lost".to_owned()));
         }
-        Ok(done)
-    }
-    fn call(&mut self, procedure: &str, args: &[&str]) -> Result<Vec<Vec<Value>>, ConnError> {
-        self.inner.call(procedure, args)
-    }
-    fn end(&mut self, published: bool) -> Result<(), ConnError> {
-        self.inner.end(published)
-    }
-    fn rollback(&mut self) -> Result<(), ConnError> {
-        self.inner.rollback()
-    }
-    fn disturbed(&mut self) -> Result<bool, ConnError> {
-        self.inner.disturbed()
-    }
-    fn head(&mut self) -> Result<String, ConnError> {
-        self.inner.head()
+        Ok(())
     }
 }
 
-/// Without retries, so that every fault shows.
-fn faulty() -> (tempfile::TempDir, Ledger, Db, Writer, Plan) {
-    faulty_with(0)
+/// Without retries, so that every fault shows; each with a database of its own.
+fn faulty(home: &Home) -> (Ledger, Db, Writer, Plan) {
+    faulty_with(home, 0)
 }
 
-fn faulty_with(retries: u32) -> (tempfile::TempDir, Ledger, Db, Writer, Plan) {
-    let dir = tempfile::tempdir().unwrap();
+fn faulty_with(home: &Home, retries: u32) -> (Ledger, Db, Writer, Plan) {
     let plan = Plan::default();
-    let given = Arc::clone(&plan);
-    let ledger = Ledger::wrapped(
-        dir.path(),
-        Settings { retries, ..Settings::default() },
-        Arc::new(move |inner| Box::new(Faulty { inner, plan: Arc::clone(&given), changes: 0 })),
-    );
-    let db = Db::from("shop");
+    let settings = Settings { retries, ..Settings::default() };
+    let ledger = home.wrapped(settings, hooked::wrap(plan.clone()));
+    let db = Db(format!("shop{}", ledger.databases().unwrap().len()));
     ledger.create_db(&db).unwrap();
     let writer = writer(&ledger, &db);
-    (dir, ledger, db, writer, plan)
+    (ledger, db, writer, plan)
 }
 
-#[test]
-fn an_unknown_outcome_is_settled_by_looking() {
+fn an_unknown_outcome_is_settled_by_looking(home: &Home) {
     for (fault, settled) in
         [(Fault::LostBefore, Settled::Absent), (Fault::LostAfter, Settled::Stands)]
     {
-        let (_dir, ledger, db, mut writer, plan) = faulty();
-        plan.lock().unwrap().push_back(fault);
+        let (ledger, db, mut writer, plan) = faulty(home);
+        plan.add([fault]);
         let group = [one("overseer", create("sh-a"))];
         let error = writer.commit_group(&group, T0).unwrap_err();
         assert!(matches!(error, GroupError::Unknown(_)), "{error}");
@@ -166,25 +135,23 @@ fn an_unknown_outcome_is_settled_by_looking() {
     }
 }
 
-#[test]
-fn a_collision_is_tried_again_within_its_bound() {
-    let (_dir, ledger, db, mut writer, plan) = faulty_with(2);
-    plan.lock().unwrap().extend([Fault::Busy, Fault::Busy]);
+fn a_collision_is_tried_again_within_its_bound(home: &Home) {
+    let (ledger, db, mut writer, plan) = faulty_with(home, 2);
+    plan.add([Fault::Busy, Fault::Busy]);
     let answers = writer.commit_group(&[one("overseer", create("sh-a"))], T0).unwrap();
     assert!(answers[0].is_ok(), "{answers:?}");
     assert!(bead(&ledger, &db, "sh-a").is_some());
-    plan.lock().unwrap().extend([Fault::Busy, Fault::Busy, Fault::Busy]);
+    plan.add([Fault::Busy, Fault::Busy, Fault::Busy]);
     let error = writer.commit_group(&[one("overseer", create("sh-b"))], T0).unwrap_err();
     assert!(matches!(error, GroupError::Busy(_)), "{error}");
     assert!(bead(&ledger, &db, "sh-b").is_none());
 }
 
-#[test]
-fn a_submission_by_itself_is_settled_and_stands_once() {
+fn a_submission_by_itself_is_settled_and_stands_once(home: &Home) {
     for (fault, done) in [(Fault::LostBefore, true), (Fault::LostAfter, false), (Fault::Busy, true)]
     {
-        let (_dir, ledger, db, mut writer, plan) = faulty();
-        plan.lock().unwrap().push_back(fault);
+        let (ledger, db, mut writer, plan) = faulty(home);
+        plan.add([fault]);
         let answer = writer.commit_one(&one("overseer", create("sh-a")), T0);
         match answer {
             Ok(Single::Done(facts)) => assert!(done && !facts.is_empty(), "{fault:?}"),
@@ -198,14 +165,13 @@ fn a_submission_by_itself_is_settled_and_stands_once() {
     }
 }
 
-#[test]
-fn a_held_ledger_opens_a_lost_database_again_at_the_next_group() {
+fn a_held_ledger_opens_a_lost_database_again_at_the_next_group(home: &Home) {
     for fault in [Fault::LostBefore, Fault::LostAfter, Fault::Busy, Fault::FullAtChange] {
-        let (_dir, ledger, db, writer, plan) = faulty();
+        let (ledger, db, writer, plan) = faulty(home);
         drop(writer);
         let held = HeldLedger::new(Arc::new(ledger), 0);
         held.hold(&db).unwrap();
-        plan.lock().unwrap().push_back(fault);
+        plan.add([fault]);
         let group = [one("overseer", create("sh-a")), one("mayor", create("sh-b"))];
         let error = held.commit(&db, &group, T0).unwrap_err();
         let unknown = matches!(error, GroupError::Unknown(_));
@@ -217,13 +183,12 @@ fn a_held_ledger_opens_a_lost_database_again_at_the_next_group() {
     }
 }
 
-#[test]
-fn a_panic_within_a_group_costs_that_group_and_no_other() {
-    let (_dir, ledger, db, writer, plan) = faulty();
+fn a_panic_within_a_group_costs_that_group_and_no_other(home: &Home) {
+    let (ledger, db, writer, plan) = faulty(home);
     drop(writer);
     let held = HeldLedger::new(Arc::new(ledger), 0);
     held.hold(&db).unwrap();
-    plan.lock().unwrap().push_back(Fault::Panic);
+    plan.add([Fault::Panic]);
     let group = [one("overseer", create("sh-a"))];
     let panicked = std::panic::AssertUnwindSafe(|| held.commit(&db, &group, T0));
     assert!(std::panic::catch_unwind(panicked).is_err());
@@ -232,19 +197,17 @@ fn a_panic_within_a_group_costs_that_group_and_no_other() {
     assert!(bead(held.ledger(), &db, "sh-a").is_some());
 }
 
-#[test]
-fn names_of_the_store_are_not_for_ops() {
-    let (_dir, _ledger, _db, mut writer, _plan) = faulty();
+fn names_of_the_store_are_not_for_ops(home: &Home) {
+    let (_ledger, _db, mut writer, _plan) = faulty(home);
     let op = Op::SetMeta { name: "store.schema".into(), value: "9".to_owned() };
     let answer = writer.commit_one(&one("overseer", op), T0).unwrap();
     assert!(matches!(answer, Single::Refused(Refused::Invalid(_))), "{answer:?}");
 }
 
-#[test]
-fn a_known_failure_leaves_nothing_and_the_next_group_works() {
+fn a_known_failure_leaves_nothing_and_the_next_group_works(home: &Home) {
     for fault in [Fault::Busy, Fault::FullAtChange] {
-        let (_dir, ledger, db, mut writer, plan) = faulty();
-        plan.lock().unwrap().push_back(fault);
+        let (ledger, db, mut writer, plan) = faulty(home);
+        plan.add([fault]);
         let group = [one("overseer", create("sh-a")), one("mayor", create("sh-b"))];
         let error = writer.commit_group(&group, T0).unwrap_err();
         match fault {

@@ -1,6 +1,5 @@
 //! Groups: what stands, what is refused, what is written, and what a crash leaves.
 
-use std::fs;
 use std::sync::Arc;
 
 use gastown::model::bead::DepType;
@@ -22,17 +21,29 @@ use gastown::store::writer::Submission;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::home::Home;
+use super::home::both_engines;
 use super::support::T0;
 use super::support::Twin;
 use super::support::bead;
-use super::support::cases;
 use super::support::commit;
 use super::support::create;
 use super::support::dump;
 use super::support::one;
 use super::support::set_prefix;
-use super::support::town;
 use super::support::writer;
+
+both_engines!(
+    a_refused_submission_leaves_nothing_and_the_others_stand,
+    a_group_of_several_actors_is_the_stores_own,
+    a_group_that_changes_nothing_appends_no_byte,
+    ephemeral_rows_are_kept_without_a_commit,
+    what_was_not_committed_is_gone_after_reopening,
+    a_commit_from_outside_is_not_mistaken_for_the_own_group,
+    keys_never_go_back_even_when_the_clock_does_and_rows_are_gone,
+    readers_on_other_threads_see_whole_groups,
+    random_groups_answer_alike_on_both_engines,
+);
 
 fn history(ledger: &Ledger, db: &Db) -> Vec<(String, String)> {
     let rows = ledger
@@ -45,9 +56,8 @@ fn history(ledger: &Ledger, db: &Db) -> Vec<(String, String)> {
     rows.iter().map(|row| (text(&row[0]), text(&row[1]))).collect()
 }
 
-#[test]
-fn a_refused_submission_leaves_nothing_and_the_others_stand() {
-    let (_dir, ledger, db) = town();
+fn a_refused_submission_leaves_nothing_and_the_others_stand(home: &Home) {
+    let (ledger, db) = home.town();
     let mut writer = writer(&ledger, &db);
     let group = [
         one("overseer", create("sh-a")),
@@ -65,9 +75,8 @@ fn a_refused_submission_leaves_nothing_and_the_others_stand() {
     assert!(message.starts_with("create x2 by overseer\n"), "{message}");
 }
 
-#[test]
-fn a_group_of_several_actors_is_the_stores_own() {
-    let (_dir, ledger, db) = town();
+fn a_group_of_several_actors_is_the_stores_own(home: &Home) {
+    let (ledger, db) = home.town();
     let mut writer = writer(&ledger, &db);
     let evil = "x> <y\n\0";
     let group = [one("shop/polecats/toast", create("sh-a")), one(evil, create("sh-b"))];
@@ -82,12 +91,11 @@ fn a_group_of_several_actors_is_the_stores_own() {
     assert_eq!(line, "create by shop/polecats/toast, create by x y");
 }
 
-#[test]
-fn a_group_that_changes_nothing_appends_no_byte() {
-    let (_dir, ledger, db) = town();
+fn a_group_that_changes_nothing_appends_no_byte(home: &Home) {
+    let (ledger, db) = home.town();
     let mut writer = writer(&ledger, &db);
     commit(&mut writer, create("sh-a"));
-    let (head, before) = (writer.head().to_owned(), fs::metadata(ledger.path(&db)).unwrap().len());
+    let (head, before) = (writer.head().to_owned(), home.bytes(&ledger, &db));
     let group: Vec<Submission> = (0..5).map(|_| one("overseer", create("sh-a"))).collect();
     let answers = writer.commit_group(&group, T0 + 1).unwrap();
     assert!(answers.iter().all(Result::is_err));
@@ -96,33 +104,30 @@ fn a_group_that_changes_nothing_appends_no_byte() {
     assert!(writer.commit_group(&[late], T0 + 1).unwrap()[0].is_err());
     assert!(writer.commit_group(&[], T0 + 2).unwrap().is_empty());
     assert!(writer.commit_group(&[one("overseer", set_prefix())], T0 + 3).unwrap()[0].is_ok());
-    assert_eq!(fs::metadata(ledger.path(&db)).unwrap().len(), before);
+    assert_eq!(home.bytes(&ledger, &db), before);
     assert_eq!(writer.head(), head);
 }
 
-#[test]
-fn ephemeral_rows_are_kept_without_a_commit() {
-    let (_dir, ledger, db) = town();
+fn ephemeral_rows_are_kept_without_a_commit(home: &Home) {
+    let (ledger, db) = home.town();
     let mut writer = writer(&ledger, &db);
     let before = history(&ledger, &db).len();
     let nudge = Op::SendNudge { to: Name::from("mayor"), text: "look".to_owned() };
     let answers = writer.commit_group(&[one("overseer", nudge)], T0).unwrap();
     assert!(answers[0].is_ok(), "{answers:?}");
     drop(writer);
-    let again = Ledger::open(ledger.path(&db).ancestors().nth(3).unwrap(), Settings::default());
+    let again = home.ledger(Settings::default());
     let nudges: Vec<Nudge> =
         again.read(&db, |tx| tx.rows::<Nudge>(&Scan::default()).unwrap()).unwrap();
     assert_eq!(nudges.len(), 1);
     assert_eq!(history(&again, &db).len(), before);
 }
 
-#[test]
-fn what_was_not_committed_is_gone_after_reopening() {
-    let (_dir, ledger, db) = town();
+fn what_was_not_committed_is_gone_after_reopening(home: &Home) {
+    let (ledger, db) = home.town();
     let mut writer = writer(&ledger, &db);
     commit(&mut writer, create("sh-a"));
     drop(writer);
-    let size = fs::metadata(ledger.path(&db)).unwrap().len();
     let _ = ledger.query(&db, |conn| -> Result<(), ConnError> {
         conn.execute("DELETE FROM beads", &[])?;
         // The connection is dropped with its transaction open.
@@ -130,27 +135,22 @@ fn what_was_not_committed_is_gone_after_reopening() {
     });
     let mut writer = ledger.writer(&db, "test", 0).unwrap();
     assert!(bead(&ledger, &db, "sh-a").is_some());
-    assert!(fs::metadata(ledger.path(&db)).unwrap().len() >= size);
     commit(&mut writer, create("sh-b"));
     assert!(bead(&ledger, &db, "sh-b").is_some());
 }
 
-#[test]
-fn a_commit_from_outside_is_not_mistaken_for_the_own_group() {
-    let (_dir, ledger, db) = town();
+fn a_commit_from_outside_is_not_mistaken_for_the_own_group(home: &Home) {
+    let (ledger, db) = home.town();
     let mut writer = writer(&ledger, &db);
     assert_eq!(writer.settle().unwrap(), Settled::Absent);
-    ledger
-        .query(&db, |conn| conn.query("SELECT dolt_commit('--allow-empty', '-m', 'x')", &[]))
-        .unwrap();
+    ledger.query(&db, |conn| conn.call("dolt_commit", &["--allow-empty", "-m", "x"])).unwrap();
     assert_eq!(writer.settle().unwrap(), Settled::Absent, "it is nobody's group");
     commit(&mut writer, create("sh-a"));
     assert!(bead(&ledger, &db, "sh-a").is_some());
 }
 
-#[test]
-fn keys_never_go_back_even_when_the_clock_does_and_rows_are_gone() {
-    let (_dir, ledger, db) = town();
+fn keys_never_go_back_even_when_the_clock_does_and_rows_are_gone(home: &Home) {
+    let (ledger, db) = home.town();
     let mut first = writer(&ledger, &db);
     commit(&mut first, create("sh-a"));
     let last = bead(&ledger, &db, "sh-a").unwrap().seq;
@@ -162,9 +162,8 @@ fn keys_never_go_back_even_when_the_clock_does_and_rows_are_gone() {
     assert!(bead(&ledger, &db, "sh-b").unwrap().seq > last);
 }
 
-#[test]
-fn readers_on_other_threads_see_whole_groups() {
-    let (_dir, ledger, db) = town();
+fn readers_on_other_threads_see_whole_groups(home: &Home) {
+    let (ledger, db) = home.town();
     let ledger = Arc::new(ledger);
     let mut writer = writer(&ledger, &db);
     let readers: Vec<_> = (0..3)
@@ -212,13 +211,14 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-#[test]
-fn random_groups_answer_alike_on_both_engines() {
+fn random_groups_answer_alike_on_both_engines(home: &Home) {
     let submission = (0..3u8, vec(op(), 1..4))
         .prop_map(|(actor, ops)| Submission { actor: format!("actor-{actor}"), ops });
     let groups = vec(vec(submission, 1..5), 1..6);
-    proptest!(cases(12), |(groups in groups)| {
-        let (_dir, ledger, db) = town();
+    let made = std::cell::Cell::new(0);
+    proptest!(home.cases(12, 4), |(groups in groups)| {
+        made.set(made.get() + 1);
+        let (ledger, db) = home.with_db(&format!("shop{}", made.get()));
         let mut writer = ledger.writer(&db, "test", 0).unwrap();
         let mut twin = Twin::new(&db);
         let first = [one("overseer", set_prefix())];

@@ -20,12 +20,8 @@ use gastown::model::value::Name;
 use gastown::sim::memory::MemoryDb;
 use gastown::sim::memory_query;
 use gastown::store::conn::CommitInfo;
-use gastown::store::conn::Conn;
 use gastown::store::conn::Intent;
-use gastown::store::doltlite::DoltLite;
-use gastown::store::doltlite::Tuning;
 use gastown::store::query;
-use gastown::store::schema;
 use gastown::store::sql_tx::SqlTx;
 use proptest::collection::vec;
 use proptest::option;
@@ -33,7 +29,10 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::sample::subsequence;
 
-use super::support::cases;
+use super::home::Home;
+use super::home::both_engines;
+
+both_engines!(sql_answers_as_the_model_does, every_row_type_comes_back_as_it_was_written);
 
 const NOW: i64 = 1000;
 const TITLES: &[&str] = &["Fix the Door", "fix 100% of it", "a_b", "Ärger", "", "door"];
@@ -170,18 +169,14 @@ fn fill(tx: &mut dyn Tx, picks: &[Vec<u8>], edges: &[Edge]) {
     }
 }
 
-#[test]
-fn sql_answers_as_the_model_does() {
-    let dir = tempfile::tempdir().unwrap();
-    let tuning = Tuning { cache_mb: 4, busy_ms: 1000 };
-    let mut conn = DoltLite::create(&dir.path().join("x.db"), tuning).unwrap();
-    schema::bring_up(&mut conn, 0).unwrap();
-    let conn = std::cell::RefCell::new(conn);
+fn sql_answers_as_the_model_does(home: &Home) {
+    let (_ledger, db) = home.town();
+    let conn = std::cell::RefCell::new(home.conn(&db));
     let picks = vec(vec(any::<u8>(), 14), 8);
     let edges = vec((0..8usize, 0..9usize, 0..20usize), 0..12);
     let given = (picks, edges, vec(filter(), 1..12), subsequence(ids(), 0..8));
-    proptest!(cases(150), |((picks, edges, filters, asked) in given)| {
-        let conn = &mut *conn.borrow_mut();
+    proptest!(home.cases(150, 30), |((picks, edges, filters, asked) in given)| {
+        let conn = &mut **conn.borrow_mut();
         conn.rollback().unwrap();
         conn.begin(Intent::Write).unwrap();
         let mut memory = MemoryDb::new();
@@ -207,18 +202,13 @@ fn sql_answers_as_the_model_does() {
     });
 }
 
-#[test]
-fn every_row_type_comes_back_as_it_was_written() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("x.db");
-    let tuning = Tuning { cache_mb: 4, busy_ms: 1000 };
-    let mut conn = DoltLite::create(&path, tuning).unwrap();
-    schema::bring_up(&mut conn, 0).unwrap();
+fn every_row_type_comes_back_as_it_was_written(home: &Home) {
+    let (_ledger, db) = home.town();
+    let mut conn = home.conn(&db);
     conn.begin(Intent::Write).unwrap();
-    super::samples::add_all(&mut SqlTx::new(&mut conn));
+    super::samples::add_all(&mut SqlTx::new(conn.as_mut()));
     let info = CommitInfo { message: "x", author: "x <x@x>", date_ms: Some(NOW) };
     conn.commit(&info).unwrap();
     drop(conn);
-    let mut conn = DoltLite::open(&path, tuning).unwrap();
-    super::samples::check_all(&mut SqlTx::reader(&mut conn));
+    super::samples::check_all(&mut SqlTx::reader(home.conn(&db).as_mut()));
 }

@@ -3,7 +3,10 @@
 mod conformance;
 mod faults;
 mod groups;
+mod home;
+mod hooked;
 mod lists;
+mod past;
 mod samples;
 mod server;
 mod skew;

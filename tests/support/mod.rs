@@ -1,6 +1,7 @@
-//! What scenario tests share: a ledger in memory, a made-up world, virtual time.
+//! What tests share: a ledger in memory, a made-up world, virtual time, a real server.
 
 pub mod clock;
+pub mod dolt;
 pub mod fake_world;
 pub mod memory_port;
 pub mod processes;

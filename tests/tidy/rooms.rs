@@ -39,6 +39,7 @@ const ROOMS: &[Room] = &[
             "rustix",
             "serde",
             "serde_json",
+            "sha2",
             "thiserror",
         ],
     },

@@ -14,7 +14,7 @@ use super::TestTown;
 use super::git;
 
 fn gate(name: &str, cmd: &str, timeout_ms: i64) -> GateSpec {
-    GateSpec { name: name.to_owned(), cmd: cmd.to_owned(), timeout_ms }
+    GateSpec::new(name, cmd, timeout_ms)
 }
 
 impl TestTown {

@@ -6,6 +6,7 @@ use gastown::model::effect::Candidate;
 use gastown::model::effect::Effect;
 use gastown::model::effect::Outcome;
 use gastown::model::ids::Sha;
+use gastown::model::merge::LandingStyle;
 use gastown::model::merge::Stacked;
 
 use super::TestTown;
@@ -102,6 +103,70 @@ async fn a_branch_with_merges_and_one_without_change() {
         git(&town.canonical(), &["rev-list", "--parents", "-1", items[1].commit.as_str()]);
     assert_eq!(parents.split(' ').count(), 2, "one commit, one parent");
     assert_eq!(town.land(&base, &items).await, Outcome::Landed);
+}
+
+#[tokio::test]
+async fn each_style_lands_the_same_tree_in_its_own_form() {
+    for style in LandingStyle::ALL {
+        let town = TestTown::new();
+        let ann = town.branch("ann", &[("a", "a\n")]).await;
+        let mut bob = town.branch("bob", &[("b", "b\n")]).await;
+        let dir = town.worktree("bob");
+        bob.head = commit(&dir, "more of bob", &[("b", "b\nmore\n")]);
+        let by = ["-c", "user.name=eve", "-c", "user.email=eve@example.org"];
+        git(&dir, &[&by[..], &["commit", "--quiet", "--allow-empty", "-m", "eve's"]].concat());
+        std::fs::write(dir.join("c"), "c\n").unwrap();
+        git(&dir, &["add", "c"]);
+        git(&dir, &[&by[..], &["commit", "--quiet", "-m", "eve adds c"]].concat());
+        bob.head = Sha(git(&dir, &["rev-parse", "HEAD"]));
+        let built = town.stack_as(*style, vec![ann.clone(), bob.clone()]).await;
+        assert_eq!(built, town.stack_as(*style, vec![ann.clone(), bob.clone()]).await);
+        let (base, items, bounced) = stacked(built);
+        assert_eq!(bounced, vec![]);
+        let log = |format: &str| {
+            let range = format!("{base}..{}", items[1].commit);
+            git(&town.canonical(), &["log", "--topo-order", &format!("--format={format}"), &range])
+        };
+        let show = |format: &str| {
+            let tip = items[1].commit.as_str();
+            git(&town.canonical(), &["log", "-1", &format!("--format={format}"), tip])
+        };
+        let first = format!("{base}..{}", items[1].commit);
+        let count = git(&town.canonical(), &["rev-list", "--count", "--first-parent", &first]);
+        match style {
+            LandingStyle::Rebase => {
+                assert_eq!(log("%an"), "eve\nann\nann\nann", "{style}");
+                assert_eq!(count, "4");
+            }
+            LandingStyle::Squash => {
+                assert_eq!(log("%an"), "ann\nann");
+                let words = "bob\n\n* bob\n* more of bob\n* eve's\n* eve adds c\n\n\
+                             Co-authored-by: eve <eve@example.org>";
+                assert_eq!(show("%B").trim_end(), words);
+            }
+            LandingStyle::Merge => {
+                assert_eq!(count, "2");
+                assert_eq!(show("%an %s"), "demo/refinery Merge branch 'polecat/bob-1'");
+                assert!(show("%P").ends_with(bob.head.as_str()));
+            }
+        }
+        let list = git(&town.canonical(), &["ls-tree", "--name-only", &items[1].commit.0]);
+        assert_eq!(list, "README\na\nb\nc\ntext", "{style}");
+        assert_eq!(town.land(&base, &items).await, Outcome::Landed);
+        for (candidate, item) in [(ann, &items[0]), (bob, &items[1])] {
+            let place = town.place(candidate.mr.as_str().trim_start_matches("dm-"), 1);
+            let (branch, head) = (candidate.branch.clone(), candidate.head.clone());
+            let push = Effect::Push { place, branch, head };
+            assert_eq!(town.perform(push).await, Outcome::Pushed);
+            let remove = Effect::RemoveBranch {
+                rig: town.rig.clone(),
+                branch: candidate.branch,
+                head: candidate.head,
+                landed: item.commit.clone(),
+            };
+            assert_eq!(town.perform(remove).await, Outcome::BranchRemoved, "{style}");
+        }
+    }
 }
 
 #[tokio::test]

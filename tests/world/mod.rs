@@ -5,6 +5,7 @@
 mod gates;
 mod git_place;
 mod git_stack;
+mod histories;
 #[cfg(target_os = "linux")]
 mod host;
 mod rig;
@@ -31,6 +32,7 @@ use gastown::model::effect::Outcome;
 use gastown::model::effect::Place;
 use gastown::model::ids::RigName;
 use gastown::model::ids::Sha;
+use gastown::model::merge::LandingStyle;
 use gastown::model::merge::Stacked;
 use rustix::event::PollFd;
 use rustix::event::PollFlags;
@@ -150,8 +152,12 @@ impl TestTown {
     }
 
     async fn stack(&self, candidates: Vec<Candidate>) -> Outcome {
+        self.stack_as(LandingStyle::Rebase, candidates).await
+    }
+
+    async fn stack_as(&self, style: LandingStyle, candidates: Vec<Candidate>) -> Outcome {
         let (rig, target) = (self.rig.clone(), "main".to_owned());
-        self.perform(Effect::BuildStack { rig, number: 1, target, candidates }).await
+        self.perform(Effect::BuildStack { rig, number: 1, target, style, candidates }).await
     }
 
     async fn land(&self, base: &Sha, items: &[Stacked]) -> Outcome {

@@ -84,8 +84,8 @@ fn a_kind_of_repository_that_is_not_supported_is_refused_by_name() {
 async fn a_rig_is_removed_when_nothing_is_lost() {
     let town = TestTown::new();
     let setup = setup(&town.town, &town.rig, &town.source);
-    setup.crew("zoe").unwrap();
-    setup.crew("zoe").unwrap();
+    setup.crew("zoe", Landing::Remote, "main").unwrap();
+    setup.crew("zoe", Landing::Remote, "main").unwrap();
     let clone = town.town.crew(&town.rig, "zoe");
     assert_eq!(git(&clone, &["status", "--porcelain"]), "");
     std::fs::write(clone.join("draft"), "draft\n").unwrap();

@@ -73,6 +73,13 @@ impl Git {
         self
     }
 
+    /// The same in another directory.
+    #[must_use]
+    pub fn at(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.dir = dir.into();
+        self
+    }
+
     /// Runs a command and gives what it printed.
     ///
     /// # Errors

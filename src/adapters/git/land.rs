@@ -15,10 +15,12 @@ use crate::adapters::git::lib;
 use crate::adapters::git::oid;
 use crate::adapters::git::sha;
 use crate::adapters::git::stack::Replayed;
-use crate::adapters::git::stack::replay;
+use crate::adapters::git::stack::Stacker;
+use crate::adapters::git::three_way::Merged;
 use crate::adapters::git::tree_of;
 use crate::model::effect::Outcome;
 use crate::model::ids::Sha;
+use crate::model::merge::LandingStyle;
 use crate::model::merge::Stacked;
 
 /// Patch ids of the plain commits reachable from `to` and not from `from`; empty commits have
@@ -47,28 +49,33 @@ pub fn patch_ids(repo: &Repository, from: Oid, to: Oid) -> Result<BTreeSet<Oid>,
 }
 
 impl RigGit {
-    /// Whether the patches of `head` are what lies between `before` and `commit`.
+    /// Whether the patches of `head` are what lies between `before` and `commit`, whatever the
+    /// style they landed in.
     ///
-    /// By patch ids; where context moved they differ although the change is the same, so that
-    /// replaying to the very tree counts too.
+    /// By patch ids; where context moved, or several commits became one, these differ although the
+    /// change is the same, so that stacking or merging to the very tree counts too.
     ///
     /// # Errors
     /// A commit that is not in the repository.
     pub fn holds_patches(
         &self,
-        repo: &Repository,
+        stacker: &Stacker<'_>,
         before: Oid,
         commit: Oid,
         head: Oid,
     ) -> Result<bool, GitError> {
+        let repo = stacker.merger.repo();
         let wanted = patch_ids(repo, before, head)?;
         if !wanted.is_empty() && wanted.is_subset(&patch_ids(repo, before, commit)?) {
             return Ok(true);
         }
-        Ok(match replay(repo, before, head, &self.committer())? {
-            Replayed::Applied(again) => tree_of(repo, again)? == tree_of(repo, commit)?,
-            Replayed::Conflict(_) => false,
-        })
+        let tree = tree_of(repo, commit)?;
+        if let Replayed::Applied(again) = stacker.apply(LandingStyle::Rebase, before, head, "")?
+            && tree_of(repo, again)? == tree
+        {
+            return Ok(true);
+        }
+        Ok(stacker.merger.commits(before, head)? == Merged::Clean(tree))
     }
 
     /// Checks that every item is in `tip`, by ancestry, tree and patches.
@@ -82,6 +89,7 @@ impl RigGit {
         tip: Oid,
         items: &[Stacked],
     ) -> Result<(), GitError> {
+        let stacker = Stacker::new(repo, self)?;
         if !contains(repo, tip, base)? {
             return Err(GitError::Refused(format!("{tip} does not descend from {base}")));
         }
@@ -95,7 +103,7 @@ impl RigGit {
             if tree_of(repo, commit)? != oid(&item.tree)? {
                 return lacks("its tree is not the tested one");
             }
-            if !self.holds_patches(repo, before, commit, oid(&item.head)?)? {
+            if !self.holds_patches(&stacker, before, commit, oid(&item.head)?)? {
                 return lacks("its patches are not in the tip");
             }
             before = commit;
@@ -115,8 +123,16 @@ impl RigGit {
         items: &[Stacked],
     ) -> Result<Outcome, GitError> {
         let (base, tip) = (oid(base)?, oid(tip)?);
-        self.check_items(&self.open()?, base, tip, items)?;
-        let mut at = self.refresh_target(target)?;
+        let repo = self.open()?;
+        self.check_items(&repo, base, tip, items)?;
+        // The lease is the look before the push: where the remote last was need not be asked.
+        let mut at = match self.landing {
+            Landing::Remote => self.known_target(&repo, target)?,
+            Landing::Canonical => self.refresh_target(target)?,
+        };
+        if self.landing == Landing::Remote && (at != base || tip == base) {
+            at = self.refresh_target(target)?;
+        }
         let mut said = None;
         if at == base && tip != base {
             said = self.move_target(target, base, tip).err();

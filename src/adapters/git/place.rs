@@ -139,7 +139,7 @@ impl RigGit {
         };
         let start = oid(start)?;
         if repo.find_commit(start).is_err() {
-            self.fetch(&format!("+refs/heads/{branch}:refs/remotes/origin/{branch}"))?;
+            self.fetch(&[&format!("+refs/heads/{branch}:refs/remotes/origin/{branch}")])?;
         }
         Ok(start)
     }

@@ -1,6 +1,5 @@
-//! Branches on the remote: brought there, and removed once their patches are in the target.
+//! Branches brought to the remote.
 
-use git2::MergeOptions;
 use git2::Oid;
 use git2::Repository;
 
@@ -8,10 +7,8 @@ use crate::adapters::git::GitError;
 use crate::adapters::git::Landing;
 use crate::adapters::git::RigGit;
 use crate::adapters::git::contains;
-use crate::adapters::git::land::patch_ids;
 use crate::adapters::git::lib;
 use crate::adapters::git::oid;
-use crate::adapters::git::ref_commit;
 use crate::model::effect::Outcome;
 use crate::model::effect::Place;
 use crate::model::ids::Sha;
@@ -40,7 +37,7 @@ impl RigGit {
         }
         if let Some(old) = there {
             if repo.find_commit(old).is_err() {
-                self.fetch(&format!("+refs/heads/{branch}:refs/remotes/origin/{branch}"))?;
+                self.fetch(&[&format!("+refs/heads/{branch}:refs/remotes/origin/{branch}")])?;
             }
             self.keep(&self.open()?, place, old, head)?;
         }
@@ -66,78 +63,4 @@ impl RigGit {
         }
         self.rescue_ref(repo, place, old).map(|_| ())
     }
-
-    /// Removes a branch from the remote if its head's patches are in the target by `landed`.
-    ///
-    /// # Errors
-    /// [`GitError::Refused`] when they are not, or the branch has moved on: it stays.
-    pub fn remove_branch(
-        &self,
-        branch: &str,
-        head: &Sha,
-        landed: &Sha,
-    ) -> Result<Outcome, GitError> {
-        let (head, landed) = (oid(head)?, oid(landed)?);
-        let Some(there) = self.remote_branch(branch)? else {
-            return Ok(Outcome::BranchRemoved);
-        };
-        if there != head {
-            return Err(GitError::Refused(format!(
-                "{branch} is at {there}, not at the merged {head}; it stays for a person to judge"
-            )));
-        }
-        let at = self.refresh_target(&self.target)?;
-        let repo = self.open()?;
-        if !contains(&repo, at, landed)? || !merged(&repo, landed, head)? {
-            return Err(GitError::Refused(format!(
-                "the patches of {branch} are not all in {}; it stays",
-                self.target
-            )));
-        }
-        let kept = self.kept_branch(branch);
-        if self.landing == Landing::Remote {
-            let lease = format!("--force-with-lease=refs/heads/{branch}:{head}");
-            let refspec = format!(":refs/heads/{branch}");
-            let removed = self.cli().run(&["push", "--quiet", &lease, "origin", &refspec]);
-            if self.remote_branch(branch)?.is_some() {
-                removed?;
-            }
-        }
-        // The command line has removed its tracking ref already where it could.
-        if let Some(at) = ref_commit(&repo, &kept)?
-            && at == head
-        {
-            let gone = repo.find_reference(&kept).and_then(|mut found| found.delete());
-            gone.map_err(lib("forget the branch"))?;
-        }
-        self.release_rescued(&repo, head)?;
-        Ok(Outcome::BranchRemoved)
-    }
-}
-
-/// Whether `landed` has all of `head`: by ancestry, by patch ids, or because merging it once more
-/// would change nothing.
-fn merged(repo: &Repository, landed: Oid, head: Oid) -> Result<bool, GitError> {
-    if contains(repo, landed, head)? {
-        return Ok(true);
-    }
-    let Ok(fork) = repo.merge_base(landed, head) else { return Ok(false) };
-    if patch_ids(repo, fork, head)?.is_subset(&patch_ids(repo, fork, landed)?) {
-        let merges = crate::adapters::git::between(repo, fork, head)?
-            .into_iter()
-            .any(|id| repo.find_commit(id).map_or(true, |commit| commit.parent_count() != 1));
-        if !merges {
-            return Ok(true);
-        }
-    }
-    let again = (|| {
-        let ours = repo.find_commit(landed)?;
-        let theirs = repo.find_commit(head)?;
-        let mut index = repo.merge_commits(&ours, &theirs, Some(&MergeOptions::new()))?;
-        if index.has_conflicts() {
-            return Ok(false);
-        }
-        Ok(index.write_tree_to(repo)? == ours.tree_id())
-    })();
-    again.map_err(lib(format!("merge {head} into {landed} once more")))
 }

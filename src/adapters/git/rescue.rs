@@ -1,5 +1,6 @@
 //! Rescue: what a deletion would lose is put under `refs/gt/rescue/` first (I7).
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
@@ -51,15 +52,19 @@ impl RigGit {
         Ok(name)
     }
 
-    /// Removes the rescue refs that hold exactly `head`, once its patches are in the target.
+    /// Removes the rescue refs that hold exactly one of `heads`, whose patches are in the target.
     ///
     /// # Errors
     /// The refs cannot be read or written.
-    pub fn release_rescued(&self, repo: &Repository, head: Oid) -> Result<(), GitError> {
+    pub fn release_rescued(
+        &self,
+        repo: &Repository,
+        heads: &BTreeSet<Oid>,
+    ) -> Result<(), GitError> {
         let released = (|| {
             for found in repo.references_glob(&format!("{RESCUE}*"))? {
                 let mut found = found?;
-                if found.target() == Some(head) {
+                if found.target().is_some_and(|at| heads.contains(&at)) {
                     found.delete()?;
                 }
             }

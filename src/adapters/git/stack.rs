@@ -1,30 +1,28 @@
-//! Stacking: each candidate's commits replayed on the one before, in the object store.
+//! Stacking: each candidate's commits put on the one before, in the object store.
 //!
-//! No working tree is touched. Replaying twice gives the same ids, because a replayed commit keeps
+//! No working tree is touched. Stacking twice gives the same ids, because a commit made here keeps
 //! the author and all times of the original: the same stack after a crash is the same commits.
 
-use git2::Commit;
 use git2::ErrorCode;
-use git2::Index;
-use git2::MergeOptions;
 use git2::Oid;
 use git2::Repository;
-use git2::Signature;
 
 use crate::adapters::git::GitError;
 use crate::adapters::git::RigGit;
 use crate::adapters::git::between;
 use crate::adapters::git::lib;
 use crate::adapters::git::oid;
+use crate::adapters::git::recommit::Committer;
+use crate::adapters::git::recommit::Draft;
 use crate::adapters::git::sha;
+use crate::adapters::git::three_way::Merged;
+use crate::adapters::git::three_way::Merger;
 use crate::adapters::git::tree_of;
 use crate::model::effect::Bounced;
 use crate::model::effect::Candidate;
 use crate::model::effect::Outcome;
+use crate::model::merge::LandingStyle;
 use crate::model::merge::Stacked;
-
-/// Most conflicting files that are named.
-const FILES_MAX: usize = 100;
 
 /// What replaying gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,125 +33,136 @@ pub enum Replayed {
     Conflict(Vec<String>),
 }
 
-/// Who the town is, in commits.
-#[derive(Clone, Debug)]
-pub struct Committer {
-    /// The name.
-    pub name: String,
-    /// The e-mail.
-    pub email: String,
+/// Puts heads on tips, in one repository.
+pub struct Stacker<'r> {
+    repo: &'r Repository,
+    /// What merges the trees.
+    pub merger: Merger<'r>,
+    committer: Committer,
 }
 
-/// Replays what `head` has and `tip` lacks onto `tip`.
-///
-/// A head that already sits on the tip is kept as it is. A branch with merges in it becomes one
-/// commit. Commits that change nothing are left out.
-///
-/// # Errors
-/// A commit that is not in the repository, or a failing store.
-pub fn replay(
-    repo: &Repository,
-    tip: Oid,
-    head: Oid,
-    committer: &Committer,
-) -> Result<Replayed, GitError> {
-    let base = match repo.merge_base(tip, head) {
-        Ok(base) => base,
-        Err(error) if error.code() == ErrorCode::NotFound => {
-            return Ok(Replayed::Conflict(vec!["(no history in common)".to_owned()]));
-        }
-        Err(error) => return Err(lib(format!("merge base of {tip} and {head}"))(error)),
-    };
-    if base == head || (base == tip && tree_of(repo, tip)? == tree_of(repo, head)?) {
-        return Ok(Replayed::Applied(tip));
+impl std::fmt::Debug for Stacker<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { merger, committer, .. } = self;
+        f.debug_struct("Stacker").field("merger", merger).field("committer", committer).finish()
     }
-    if base == tip {
-        return Ok(Replayed::Applied(head));
-    }
-    let commits = between(repo, tip, head)?;
-    let find = |id| repo.find_commit(id).map_err(lib(format!("find {id}")));
-    for id in &commits {
-        if find(*id)?.parent_count() != 1 {
-            return squash(repo, tip, head, &commits, committer);
-        }
-    }
-    let mut at = tip;
-    for id in commits {
-        let commit = find(id)?;
-        if commit.parent_id(0).ok() == Some(at) {
-            at = id;
-            continue;
-        }
-        let onto = find(at)?;
-        let index = repo
-            .cherrypick_commit(&commit, &onto, 0, Some(&MergeOptions::new()))
-            .map_err(lib(format!("apply {id} on {at}")))?;
-        match write(repo, index, &onto, &commit, committer)? {
-            Replayed::Applied(next) => at = next,
-            conflict @ Replayed::Conflict(_) => return Ok(conflict),
-        }
-    }
-    Ok(Replayed::Applied(at))
 }
 
-/// Applies a branch with merges in it as one commit, in the name of its last plain commit.
-fn squash(
-    repo: &Repository,
-    tip: Oid,
-    head: Oid,
-    commits: &[Oid],
-    committer: &Committer,
-) -> Result<Replayed, GitError> {
-    let find = |id| repo.find_commit(id).map_err(lib(format!("find {id}")));
-    let onto = find(tip)?;
-    let theirs = find(head)?;
-    let mut like = theirs.clone();
-    for id in commits.iter().rev() {
-        let commit = find(*id)?;
-        if commit.parent_count() == 1 {
-            like = commit;
-            break;
+impl<'r> Stacker<'r> {
+    /// In the rig's repository.
+    ///
+    /// # Errors
+    /// Unreadable settings of the repository.
+    pub fn new(repo: &'r Repository, rig: &RigGit) -> Result<Self, GitError> {
+        let merger = Merger::new(repo, rig.cli())?;
+        Ok(Self { repo, merger, committer: rig.committer() })
+    }
+
+    /// Puts what `head` has and `tip` lacks on `tip`. `branch` is what a merge commit calls it.
+    ///
+    /// A head that has nothing to give leaves the tip. Except for a merge commit, a head that sits
+    /// on the tip is kept as it is, if it has the form that the style wants.
+    ///
+    /// # Errors
+    /// A commit that is not in the repository, or a failing store.
+    pub fn apply(
+        &self,
+        style: LandingStyle,
+        tip: Oid,
+        head: Oid,
+        branch: &str,
+    ) -> Result<Replayed, GitError> {
+        let base = match self.repo.merge_base(tip, head) {
+            Ok(base) => base,
+            Err(error) if error.code() == ErrorCode::NotFound => {
+                return Ok(Replayed::Conflict(vec!["(no history in common)".to_owned()]));
+            }
+            Err(error) => return Err(lib(format!("merge base of {tip} and {head}"))(error)),
+        };
+        if base == head || (base == tip && tree_of(self.repo, tip)? == tree_of(self.repo, head)?) {
+            return Ok(Replayed::Applied(tip));
+        }
+        if style == LandingStyle::Merge {
+            return self.join(tip, head, branch);
+        }
+        if style == LandingStyle::Rebase && base == tip {
+            return Ok(Replayed::Applied(head));
+        }
+        let commits = between(self.repo, tip, head)?;
+        let mut plain = true;
+        for id in &commits {
+            plain &= self.find(*id)?.parent_count() == 1;
+        }
+        match style {
+            LandingStyle::Squash if base == tip && plain && commits.len() == 1 => {
+                Ok(Replayed::Applied(head))
+            }
+            LandingStyle::Rebase if plain => self.replay(tip, &commits),
+            LandingStyle::Rebase | LandingStyle::Squash | LandingStyle::Merge => {
+                self.squash(tip, head, &commits)
+            }
         }
     }
-    let index = repo
-        .merge_commits(&onto, &theirs, Some(&MergeOptions::new()))
-        .map_err(lib(format!("merge {head} into {tip}")))?;
-    write(repo, index, &onto, &like, committer)
-}
 
-/// Writes a merged index as a commit on `onto` that is like `like`.
-fn write(
-    repo: &Repository,
-    mut index: Index,
-    onto: &Commit<'_>,
-    like: &Commit<'_>,
-    committer: &Committer,
-) -> Result<Replayed, GitError> {
-    if index.has_conflicts() {
-        return Ok(Replayed::Conflict(conflicting(&index)?));
+    fn find(&self, id: Oid) -> Result<git2::Commit<'r>, GitError> {
+        self.repo.find_commit(id).map_err(lib(format!("find {id}")))
     }
-    let tree = index.write_tree_to(repo).map_err(lib("write a tree"))?;
-    if tree == onto.tree_id() {
-        return Ok(Replayed::Applied(onto.id()));
-    }
-    let tree = repo.find_tree(tree).map_err(lib("find the tree"))?;
-    let message = String::from_utf8_lossy(like.message_raw_bytes());
-    let made = Signature::new(&committer.name, &committer.email, &like.committer().when())
-        .and_then(|by| repo.commit(None, &like.author(), &by, &message, &tree, &[onto]));
-    Ok(Replayed::Applied(made.map_err(lib("write a commit"))?))
-}
 
-fn conflicting(index: &Index) -> Result<Vec<String>, GitError> {
-    let mut files = Vec::new();
-    for conflict in index.conflicts().map_err(lib("list conflicts"))? {
-        let conflict = conflict.map_err(lib("list conflicts"))?;
-        let entry = conflict.our.or(conflict.their).or(conflict.ancestor);
-        files.extend(entry.map(|entry| String::from_utf8_lossy(&entry.path).into_owned()));
+    /// Each commit by itself. Those that change nothing are left out.
+    fn replay(&self, tip: Oid, commits: &[Oid]) -> Result<Replayed, GitError> {
+        let mut at = tip;
+        for id in commits {
+            let commit = self.find(*id)?;
+            let parent = commit.parent(0).map_err(lib(format!("parent of {id}")))?;
+            if parent.id() == at {
+                at = *id;
+                continue;
+            }
+            let ours = tree_of(self.repo, at)?;
+            match self.merger.trees(parent.tree_id(), ours, commit.tree_id())? {
+                Merged::Conflict(files) => return Ok(Replayed::Conflict(files)),
+                Merged::Clean(tree) if tree == ours => {}
+                Merged::Clean(tree) => {
+                    let draft = Draft::like(&commit);
+                    at = draft.write(self.repo, tree, &[at], &self.committer)?;
+                }
+            }
+        }
+        Ok(Replayed::Applied(at))
     }
-    files.sort();
-    files.dedup();
-    files.truncate(FILES_MAX);
-    Ok(files)
+
+    /// All their changes as one commit.
+    fn squash(&self, tip: Oid, head: Oid, commits: &[Oid]) -> Result<Replayed, GitError> {
+        match self.merger.commits(tip, head)? {
+            Merged::Conflict(files) => Ok(Replayed::Conflict(files)),
+            Merged::Clean(tree) if tree == tree_of(self.repo, tip)? => Ok(Replayed::Applied(tip)),
+            Merged::Clean(tree) => {
+                let mut all = Vec::new();
+                for id in commits {
+                    all.push(self.find(*id)?);
+                }
+                let draft = Draft::of_many(&all, &self.find(head)?);
+                Ok(Replayed::Applied(draft.write(self.repo, tree, &[tip], &self.committer)?))
+            }
+        }
+    }
+
+    /// A merge commit on the tip; the commits stay as they are.
+    fn join(&self, tip: Oid, head: Oid, branch: &str) -> Result<Replayed, GitError> {
+        match self.merger.commits(tip, head)? {
+            Merged::Conflict(files) => Ok(Replayed::Conflict(files)),
+            Merged::Clean(tree) if tree == tree_of(self.repo, tip)? => Ok(Replayed::Applied(tip)),
+            Merged::Clean(tree) => {
+                let draft = Draft::merge(&self.find(tip)?, &self.find(head)?, branch);
+                Ok(Replayed::Applied(draft.write(
+                    self.repo,
+                    tree,
+                    &[tip, head],
+                    &self.committer,
+                )?))
+            }
+        }
+    }
 }
 
 impl RigGit {
@@ -168,19 +177,27 @@ impl RigGit {
     /// # Errors
     /// The remote does not answer, or the store fails. A candidate that does not apply or is not
     /// there is no error: it bounces.
-    pub fn build_stack(&self, target: &str, candidates: &[Candidate]) -> Result<Outcome, GitError> {
+    pub fn build_stack(
+        &self,
+        target: &str,
+        style: LandingStyle,
+        candidates: &[Candidate],
+    ) -> Result<Outcome, GitError> {
         let base = self.refresh_target(target)?;
+        self.fetch_heads(candidates)?;
         let repo = self.open()?;
+        let stacker = Stacker::new(&repo, self)?;
         let mut tip = base;
         let mut items = Vec::new();
         let mut bounced = Vec::new();
         for candidate in candidates {
             let bounce = |files| Bounced { mr: candidate.mr.clone(), files, onto: sha(tip) };
-            let Some(head) = self.find_head(&repo, candidate)? else {
+            let head = oid(&candidate.head).ok().filter(|head| repo.find_commit(*head).is_ok());
+            let Some(head) = head else {
                 bounced.push(bounce(Vec::new()));
                 continue;
             };
-            match replay(&repo, tip, head, &self.committer())? {
+            match stacker.apply(style, tip, head, &candidate.branch)? {
                 Replayed::Conflict(files) => bounced.push(bounce(files)),
                 Replayed::Applied(commit) => {
                     let tree = tree_of(&repo, commit)?;
@@ -199,26 +216,41 @@ impl RigGit {
         // A ref keeps the stack from being collected as garbage before it lands.
         repo.reference("refs/gt/stack", tip, true, "stack")
             .map_err(lib("keep the stack by a ref"))?;
+        tracing::debug!(rig = %self.rig, items = items.len(), ways = ?stacker.merger.ways(), "stacked");
         let base_tree = sha(tree_of(&repo, base)?);
         Ok(Outcome::Stack { base: sha(base), base_tree, items, bounced })
     }
 
-    /// The candidate's commit, fetched by its branch if it is not here; `None` when it is nowhere.
-    fn find_head(&self, repo: &Repository, candidate: &Candidate) -> Result<Option<Oid>, GitError> {
-        let Ok(head) = oid(&candidate.head) else { return Ok(None) };
-        if repo.find_commit(head).is_ok() {
-            return Ok(Some(head));
+    /// Fetches the branches of candidates whose commits are not here, all by one command. A
+    /// branch that the remote does not have is left out: its candidate bounces.
+    fn fetch_heads(&self, candidates: &[Candidate]) -> Result<(), GitError> {
+        let repo = self.open()?;
+        let here = |candidate: &&Candidate| {
+            oid(&candidate.head).is_ok_and(|head| repo.find_commit(head).is_err())
+        };
+        let refspecs: Vec<String> = candidates
+            .iter()
+            .filter(here)
+            .map(|c| format!("+refs/heads/{0}:refs/remotes/origin/{0}", c.branch))
+            .collect();
+        let all: Vec<&str> = refspecs.iter().map(String::as_str).collect();
+        if all.is_empty() || self.fetch_found(&all)? {
+            return Ok(());
         }
-        let branch = &candidate.branch;
-        let refspec = format!("+refs/heads/{branch}:refs/remotes/origin/{branch}");
-        match self.fetch(&refspec) {
-            Ok(()) => {}
+        for one in all {
+            self.fetch_found(&[one])?;
+        }
+        Ok(())
+    }
+
+    /// Whether the remote had them all.
+    fn fetch_found(&self, refspecs: &[&str]) -> Result<bool, GitError> {
+        match self.fetch(refspecs) {
+            Ok(()) => Ok(true),
             Err(GitError::Cli { stderr, .. }) if stderr.contains("couldn't find remote ref") => {
-                return Ok(None);
+                Ok(false)
             }
-            Err(error) => return Err(error),
+            Err(error) => Err(error),
         }
-        // A fresh handle: an open one may not see packs that came meanwhile.
-        Ok(self.open()?.find_commit(head).is_ok().then_some(head))
     }
 }

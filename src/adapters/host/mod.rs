@@ -93,6 +93,9 @@ pub struct EndRecord {
     pub ended_at: i64,
     /// The spec's time was up; `exit` then says what that did to the program.
     pub timed_out: bool,
+    /// Why output could not be written to the log, if that happened: a full disk, most often.
+    #[serde(default)]
+    pub log_lost: Option<String>,
 }
 
 /// The answer to `status`.

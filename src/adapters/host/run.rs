@@ -92,6 +92,7 @@ pub(super) struct Host {
     tree_over: bool,
     ending: Option<Ending>,
     last_output_at: Option<i64>,
+    log_lost: Option<String>,
 }
 
 fn exit_of(status: WaitStatus) -> Exit {
@@ -148,6 +149,7 @@ impl Host {
             tree_over: false,
             ending: None,
             last_output_at: None,
+            log_lost: None,
         })
     }
 
@@ -338,6 +340,7 @@ impl Host {
                 if let Err(error) = self.log.append(&buffer[..read]) {
                     // The program must not block on a full disk: its output is dropped instead.
                     tracing::warn!(%error, "output not logged");
+                    self.log_lost = Some(error.to_string());
                 }
             }
             Err(error)
@@ -437,8 +440,12 @@ impl Host {
             (_, Some(exit)) => exit,
             (_, None) => Exit::Signal(Signal::KILL.as_raw()),
         };
-        let record =
-            EndRecord { exit, ended_at: clock::now_ms(), timed_out: why == Some(Why::TimeUp) };
+        let record = EndRecord {
+            exit,
+            ended_at: clock::now_ms(),
+            timed_out: why == Some(Why::TimeUp),
+            log_lost: self.log_lost.take(),
+        };
         files::write_json(&self.dir.exit(), &record).map_err(HostError::io("exit"))?;
         let line = serde_json::to_string(&record).expect("plain data always serializes");
         self.accept();

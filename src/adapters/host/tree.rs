@@ -5,12 +5,16 @@
 
 use std::fs;
 use std::io;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::Pid;
 use rustix::process::Signal;
 use serde::Deserialize;
 use serde::Serialize;
+
+/// Time between two looks at a process whose end is no event on this system.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// One process, never mistaken for another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +84,49 @@ impl ProcessId {
         stat(self.pid)
             .is_some_and(|stat| stat.start_time == self.start_time && !"ZX".contains(stat.state))
     }
+
+    /// Sends it a signal. A process that has ended, or another one that has its id now, gets none.
+    pub fn signal(&self, signal: Signal) {
+        if !self.is_alive() {
+            return;
+        }
+        signal_one(self.pid, self.start_time, signal);
+    }
+
+    /// Waits until it has ended.
+    pub async fn ended(&self) {
+        #[cfg(target_os = "linux")]
+        if let Some(fd) = self.pin() {
+            match watched(fd) {
+                Ok(fd) => match fd.readable().await {
+                    Ok(_) => return,
+                    Err(error) => tracing::debug!(%error, "a process is looked at by the clock"),
+                },
+                Err(error) => tracing::debug!(%error, "a process is looked at by the clock"),
+            }
+        }
+        while self.is_alive() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// A descriptor that tells of its end; `None` when it has ended already.
+    #[cfg(target_os = "linux")]
+    fn pin(&self) -> Option<std::os::fd::OwnedFd> {
+        let raw = Pid::from_raw(self.pid)?;
+        let fd = rustix::process::pidfd_open(raw, rustix::process::PidfdFlags::empty()).ok()?;
+        self.is_alive().then_some(fd)
+    }
+}
+
+/// A descriptor whose readiness is an event.
+#[cfg(target_os = "linux")]
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe, for types that give up their descriptor early; this one owns it"
+)]
+fn watched(fd: std::os::fd::OwnedFd) -> io::Result<tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>> {
+    tokio::io::unix::AsyncFd::with_interest(fd, tokio::io::Interest::READABLE)
 }
 
 /// Takes over the orphans of our descendants, so that no part of the tree can leave it.
@@ -90,6 +137,20 @@ pub fn become_subreaper() -> io::Result<()> {
     #[cfg(target_os = "linux")]
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     Ok(())
+}
+
+/// The process whose standard input is the file with this device and inode, if the system tells.
+#[must_use]
+pub fn reader_of(device: u64, inode: u64) -> Option<ProcessId> {
+    use std::os::unix::fs::MetadataExt;
+
+    let processes = all_processes().ok()?;
+    let has = |pid: i32| {
+        fs::metadata(format!("/proc/{pid}/fd/0"))
+            .is_ok_and(|meta| meta.dev() == device && meta.ino() == inode)
+    };
+    let found = processes.into_iter().find(|(pid, stat)| !"ZX".contains(stat.state) && has(*pid));
+    found.map(|(pid, _)| ProcessId::of(pid))
 }
 
 /// Every process on the machine: (pid, stat).
@@ -120,7 +181,14 @@ fn signal_one(pid: i32, start_time: u64, signal: Signal) {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn signal_one(_pid: i32, _start_time: u64, _signal: Signal) {}
+fn signal_one(pid: i32, _start_time: u64, signal: Signal) {
+    if let Some(raw) = Pid::from_raw(pid)
+        && let Err(error) = rustix::process::kill_process(raw, signal)
+        && error != Errno::SRCH
+    {
+        tracing::warn!(pid, %error, "signal not sent");
+    }
+}
 
 /// Signals every descendant of this process; `main` leads the group of the started program,
 /// which is all that can be reached where the system has no `/proc`.

@@ -135,6 +135,7 @@ impl Create {
             .into_iter()
             .map(|(dep_type, target)| Ok((dep_type, context.id(target.as_str())?)));
         Ok(NewBead {
+            foreign_deps: Vec::new(),
             title: self.title.or(self.title_flag).unwrap_or_default(),
             description: description.unwrap_or_default(),
             design: self.design.unwrap_or_default(),

@@ -22,7 +22,6 @@ use std::process::ExitCode;
 use clap::Args;
 use clap::Parser;
 use clap::Subcommand;
-use clap::error::ErrorKind;
 
 use crate::cli::context::Context;
 use crate::cli::context::Wanted;
@@ -167,31 +166,13 @@ pub fn run_bd(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let as_json = args.iter().any(|arg| arg == "--json");
     let bd = match Bd::try_parse_from(args) {
         Ok(bd) => bd,
-        Err(wrong) => return not_parsed(&wrong, as_json),
+        Err(wrong) => return error::not_parsed("bd", &wrong, as_json),
     };
     let as_json = bd.common.json;
     match bd.run() {
         Ok(code) => ExitCode::from(code),
         Err(error) => error::report("bd", &error, as_json),
     }
-}
-
-fn not_parsed(wrong: &clap::Error, as_json: bool) -> ExitCode {
-    if matches!(wrong.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        return match render::raw(&wrong.render().to_string()) {
-            Ok(code) => ExitCode::from(code),
-            Err(error) => error::report("bd", &error, as_json),
-        };
-    }
-    if !as_json {
-        render::complain(wrong.render().to_string().trim_end());
-        return ExitCode::from(error::USAGE);
-    }
-    let text = wrong.render().to_string();
-    let mut parts = text.trim().splitn(2, "\n\n");
-    let said = parts.next().unwrap_or_default().trim_start_matches("error: ");
-    let error = DoorError::new("usage", said).hint("see 'bd --help'");
-    error::report("bd", &error, true)
 }
 
 impl Bd {

@@ -20,6 +20,7 @@ use crate::actors::store::Submit;
 use crate::adapters::failpoint;
 use crate::adapters::layout::Town;
 use crate::adapters::world::RealWorld;
+use crate::cli::boot::dolt::Tender;
 use crate::cli::town::crew;
 use crate::cli::town::error::TownError;
 use crate::cli::town::rig;
@@ -79,6 +80,8 @@ pub(super) struct Keeper {
     pub(super) runtime: Handle,
     /// Every database with the prefix of its ids, as of the last look at the registry.
     pub(super) databases: Arc<RwLock<Vec<(Db, String)>>>,
+    /// The town's own server, where it has one.
+    pub(super) tender: Option<Arc<Tender>>,
 }
 
 /// A new rig's database has no lane yet; what has one is written through it.
@@ -251,12 +254,16 @@ impl Live for DaemonLive {
     }
 
     fn stats(&self) -> Value {
-        json!({
+        let mut stats = json!({
             "pid": std::process::id(),
             "version": env!("CARGO_PKG_VERSION"),
             "uptime_ms": self.keeper.parts.clock.now_ms() - self.started_ms,
             "actors": self.keeper.parts.directory.addresses().len(),
             "inputs_dropped": self.keeper.parts.directory.dropped(),
-        })
+        });
+        if let Some(tender) = &self.keeper.tender {
+            stats["server"] = tender.told();
+        }
+        stats
     }
 }

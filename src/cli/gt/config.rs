@@ -17,8 +17,8 @@ use crate::messages::door::DoorError;
 /// Settings, agents and gates.
 ///
 /// Layers: built in < mayor/daemon.json < settings/config.json < environment (GT_STORE__CACHE_MB
-/// for store.cache_mb). A change is checked as a whole before any of it is written; a running town
-/// takes it up at once.
+/// for store.cache_mb). A change is checked as a whole before any of it is written. A running town
+/// takes gates, queues and presets up at once; limits, store and git_jobs at its next start.
 #[derive(Debug, Subcommand)]
 pub enum Config {
     /// Show one setting, or all below a key.

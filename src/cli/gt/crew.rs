@@ -69,8 +69,9 @@ fn add(here: &Here, rig: &RigName, name: &str) -> Result<(), DoorError> {
         let control = Control::AddCrew { rig: rig.clone(), name: name.to_owned() };
         return here.control::<Value>(control).map(|_| ());
     }
+    let ledger = here.ledger()?;
     let lock = TownLock::take(&here.town, "gt crew add")?;
-    crew::add(&here.town, &here.ledger()?, rig, name)?;
+    crew::add(&here.town, &ledger, rig, name)?;
     drop(lock);
     Ok(())
 }
@@ -80,8 +81,9 @@ fn remove(here: &Here, rig: &RigName, name: &str) -> Result<(), DoorError> {
         let control = Control::RemoveCrew { rig: rig.clone(), name: name.to_owned() };
         return here.control::<Value>(control).map(|_| ());
     }
+    let ledger = here.ledger()?;
     let lock = TownLock::take(&here.town, "gt crew remove")?;
-    crew::remove(&here.town, &here.ledger()?, rig, name)?;
+    crew::remove(&here.town, &ledger, rig, name)?;
     drop(lock);
     Ok(())
 }

@@ -96,9 +96,12 @@ impl Here {
     /// The ledger, for a command that has the town to itself.
     ///
     /// # Errors
-    /// Never now; server mode will have to look for its server.
+    /// The engine cannot be reached: told before anything is begun.
     pub fn ledger(&self) -> Result<Ledger, DoorError> {
-        Ok(Ledger::open(self.town.root(), wiring::ledger_settings(&self.settings)))
+        let settings = wiring::ledger_settings(&self.town, &self.settings)?;
+        let ledger = Ledger::open(self.town.root(), settings);
+        ledger.reach(&Db::hq()).map_err(TownError::from)?;
+        Ok(ledger)
     }
 
     /// Sends a request: to the daemon, or without one to a desk of this process.

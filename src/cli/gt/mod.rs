@@ -194,14 +194,7 @@ pub fn run_gt(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let as_json = args.iter().any(|arg| arg == "--json");
     let parsed = match Gt::try_parse_from(&args) {
         Ok(parsed) => parsed,
-        // Help and version are no errors; clap prints each where it belongs.
-        Err(error) => {
-            let code = if error.use_stderr() { error::USAGE } else { error::OK };
-            return match error.print() {
-                Ok(()) => ExitCode::from(code),
-                Err(_) => ExitCode::from(error::UNAVAILABLE),
-            };
-        }
+        Err(wrong) => return error::not_parsed("gt", &wrong, as_json),
     };
     tell_warnings(&parsed.command);
     match parsed.run() {

@@ -126,8 +126,9 @@ pub(super) fn add(here: &Here, new: &NewRig) -> Result<AddedRig, DoorError> {
         };
         return here.control(control);
     }
+    let ledger = here.ledger()?;
     let lock = TownLock::take(&here.town, "gt rig add")?;
-    let added = rig::add(&here.town, &here.ledger()?, new)?;
+    let added = rig::add(&here.town, &ledger, new)?;
     drop(lock);
     Ok(added)
 }
@@ -136,8 +137,9 @@ fn remove(here: &Here, name: &RigName) -> Result<RemovedRig, DoorError> {
     if here.is_up() {
         return here.control(Control::RemoveRig { name: name.clone() });
     }
+    let ledger = here.ledger()?;
     let lock = TownLock::take(&here.town, "gt rig remove")?;
-    let removed = rig::remove(&here.town, &here.ledger()?, name)?;
+    let removed = rig::remove(&here.town, &ledger, name)?;
     drop(lock);
     Ok(removed)
 }

@@ -20,9 +20,10 @@ use crate::model::ops::Refused;
 pub fn add(town: &Town, vault: &impl Vault, rig: &RigName, name: &str) -> Result<(), TownError> {
     let settings = config::load(town)?;
     let mut registry = Registry::read(town)?;
-    let url = registry.rig(rig)?.git_url.clone();
+    let entry = registry.rig(rig)?;
     component(name).map_err(|_| TownError::BadName(name.to_owned()))?;
-    wiring::rig_setup(town, &settings, rig, &url, None).crew(name)?;
+    let (landing, target) = (wiring::landing(rig, entry)?, wiring::target(&settings, rig, entry));
+    wiring::rig_setup(town, &settings, rig, &entry.git_url, None).crew(name, landing, &target)?;
     let who = Identity::Crew(rig.clone(), name.to_owned());
     vault.write(&Db::from(rig), &Identity::Overseer.actor(), vec![Op::RegisterAgent { who }])?;
     let Some(entry) = registry.rigs.get_mut(rig) else { return Ok(()) };

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
+use crate::adapters::dolt::DoltError;
 use crate::adapters::rig_setup::SetupError;
 use crate::config::ConfigError;
 use crate::messages::SubmitError;
@@ -61,6 +62,20 @@ pub enum TownError {
     /// Settings and registry.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The town's own server: starting, finding, ending it.
+    #[error(transparent)]
+    Dolt(#[from] DoltError),
+    /// It runs and does not do what it should.
+    #[error("the Dolt server of this town {what}{log}")]
+    Server {
+        /// What it does or does not.
+        what: String,
+        /// How its log ends, or what to do.
+        log: String,
+    },
+    /// What is asked of the store does not fit the town.
+    #[error("{0}")]
+    Unfit(String),
     /// Clones and directories.
     #[error(transparent)]
     Setup(#[from] SetupError),
@@ -105,6 +120,10 @@ impl TownError {
             Self::InUse { .. } => "in_use",
             Self::Config(ConfigError::NotFound(_)) => "not_found",
             Self::Config(_) => "config",
+            Self::Dolt(DoltError::Io { .. }) => "io",
+            Self::Dolt(DoltError::NoProgram(_)) => "config",
+            Self::Dolt(_) | Self::Server { .. } => "store_down",
+            Self::Unfit(_) => "not_now",
             Self::Setup(_) => "rig_setup",
             Self::Store(error) => error.code(),
             Self::Lane(SubmitError::Refused(refused)) | Self::Refused(refused) => refused.code(),

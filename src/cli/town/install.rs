@@ -15,10 +15,14 @@ use crate::adapters::templates;
 use crate::adapters::token;
 use crate::cli::town::error::TownError;
 use crate::cli::town::lock::TownLock;
+use crate::cli::town::server::OwnServer;
 use crate::cli::town::vault::Vault;
 use crate::cli::town::wiring;
 use crate::config;
+use crate::config::DoltMode;
+use crate::config::Settings;
 use crate::config::edit;
+use crate::config::edit::FirstStore;
 use crate::config::registry::HQ_PREFIX;
 use crate::config::registry::Registry;
 use crate::config::town::DaemonFile;
@@ -50,22 +54,39 @@ pub struct Installed {
     pub existed: bool,
 }
 
-/// Makes the town at `dir`, or completes it. `name` is for people; `None` is the directory's.
+/// What is wanted of a town.
+#[derive(Clone, Debug, Default)]
+pub struct NewTown {
+    /// A name for people; `None` is the directory's.
+    pub name: Option<String>,
+    /// The engine; `None` is that of a town that is there, else the embedded one.
+    pub mode: Option<DoltMode>,
+    /// Port of the town's own server.
+    pub port: Option<u16>,
+    /// The program that serves.
+    pub dolt: Option<String>,
+}
+
+/// Makes the town at `dir`, or completes it.
+///
+/// With a server, one that does not run is started for this time and ended again.
 ///
 /// # Errors
-/// [`TownError::Foreign`], [`TownError::Nested`], [`TownError::Locked`], and whatever stops a
-/// step; what is made so far stays and is used by the next try.
-pub fn install(dir: &Path, name: Option<&str>) -> Result<Installed, TownError> {
+/// [`TownError::Foreign`], [`TownError::Nested`], [`TownError::Locked`], [`TownError::Unfit`] for
+/// a town with another engine, and whatever stops a step; what is made so far stays and is used by
+/// the next try.
+pub fn install(dir: &Path, new: &NewTown) -> Result<Installed, TownError> {
     fs::create_dir_all(dir).map_err(TownError::io(dir))?;
     let root = fs::canonicalize(dir).map_err(TownError::io(dir))?;
     let town = Town::new(&root);
     refuse_foreign(&town)?;
     let lock = TownLock::take(&town, "gt install")?;
     let existed = town.town_json().is_file();
+    refuse_other_engine(&town, new)?;
     directories(&town)?;
-    settings(&town)?;
+    settings(&town, new)?;
     ledger(&town)?;
-    let file = identity(&town, name)?;
+    let file = identity(&town, new.name.as_deref())?;
     drop(lock);
     Ok(Installed { root: root.display().to_string(), id: file.id, name: file.name, existed })
 }
@@ -90,6 +111,26 @@ fn refuse_foreign(town: &Town) -> Result<(), TownError> {
         }
     }
     Ok(())
+}
+
+/// The ledger of a town is moved, not forgotten.
+fn refuse_other_engine(town: &Town, new: &NewTown) -> Result<(), TownError> {
+    let Some(wanted) = new.mode else { return Ok(()) };
+    let made = match Metadata::read(town, &town.beads())? {
+        Some(made) => made.dolt_mode,
+        // A try that was cut short has said it already.
+        None if town.config_json().exists() => {
+            config::load(town)?.store.dolt_mode.as_str().to_owned()
+        }
+        None => return Ok(()),
+    };
+    if made == wanted.as_str() {
+        return Ok(());
+    }
+    let to = wanted.as_str();
+    Err(TownError::Unfit(format!(
+        "this town's ledger is \"{made}\": move it with 'gt store convert --to {to}'"
+    )))
 }
 
 fn directories(town: &Town) -> Result<(), TownError> {
@@ -127,7 +168,7 @@ fn pretty(value: &impl Serialize) -> String {
     serde_json::to_string_pretty(value).expect("plain data has a JSON form") + "\n"
 }
 
-fn settings(town: &Town) -> Result<(), TownError> {
+fn settings(town: &Town, new: &NewTown) -> Result<(), TownError> {
     keep_or_write(&town.claude_md(), || templates::CLAUDE_MD.to_owned())?;
     keep_or_write(&town.daemon_json(), || pretty(&DaemonFile::default()))?;
     for (path, value) in seats() {
@@ -135,14 +176,19 @@ fn settings(town: &Town) -> Result<(), TownError> {
     }
     if !town.config_json().exists() {
         let (name, email) = person(town);
-        edit::write_first(town, &name, &email)?;
+        let mode = new.mode.unwrap_or_default();
+        let store = FirstStore { mode, port: new.port, dolt: new.dolt.clone() };
+        edit::write_first(town, &name, &email, &store)?;
     }
     // A registry that cannot be read is not replaced.
     let registry = Registry::read(town)?;
     keep_or_write(&town.rigs_json(), || pretty(&registry))?;
     registry.check_routes(town)?;
-    let mode = config::load(town)?.store.dolt_mode;
-    Metadata::new("hq", mode).write(town, &town.beads())?;
+    // What the ledger was made with is written once; it must agree from then on.
+    if Metadata::read(town, &town.beads())?.is_none() {
+        let mode = config::load(town)?.store.dolt_mode;
+        Metadata::new("hq", mode).write(town, &town.beads())?;
+    }
     Ok(())
 }
 
@@ -163,7 +209,18 @@ fn person(town: &Town) -> (String, String) {
 
 fn ledger(town: &Town) -> Result<(), TownError> {
     let settings = config::load(town)?;
-    let ledger = Ledger::open(town.root(), wiring::ledger_settings(&settings));
+    let own = OwnServer::of(town, &settings);
+    let up = own.as_ref().map(OwnServer::ensure).transpose()?;
+    let made = fill(town, &settings);
+    match (own, up) {
+        // It ran before: somebody else wants it.
+        (Some(own), Some(up)) if up.is_new() => made.and(own.stop().map(|_| ())),
+        _ => made,
+    }
+}
+
+fn fill(town: &Town, settings: &Settings) -> Result<(), TownError> {
+    let ledger = Ledger::open(town.root(), wiring::ledger_settings(town, settings)?);
     let hq = Db::hq();
     if !ledger.has(&hq)? {
         ledger.create(&hq)?;

@@ -5,19 +5,27 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::adapters::dolt;
+use crate::adapters::dolt::Site;
 use crate::adapters::git::Landing;
 use crate::adapters::git::RigGit;
 use crate::adapters::layout::Town;
 use crate::adapters::rig_setup::RigSetup;
 use crate::adapters::world::RigSite;
 use crate::adapters::world::WorldSettings;
+use crate::cli::town::convert::Journal;
+use crate::cli::town::error::TownError;
 use crate::config::ConfigError;
+use crate::config::DoltMode;
 use crate::config::Settings;
+use crate::config::env;
 use crate::config::registry::Registry;
 use crate::config::registry::RigEntry;
+use crate::config::town::Metadata;
 use crate::model::ids::RigName;
 use crate::store::ledger;
 use crate::store::ledger::Engine;
+use crate::store::server::Server;
 
 /// Milliseconds as a duration.
 fn millis(ms: i64) -> Duration {
@@ -67,8 +75,22 @@ pub fn target(settings: &Settings, name: &RigName, entry: &RigEntry) -> String {
 }
 
 /// What the ledger is told.
+///
+/// # Errors
+/// The settings and `.beads/metadata.json` name different engines, a conversion was interrupted,
+/// or the server's secret cannot be read.
+pub fn ledger_settings(town: &Town, settings: &Settings) -> Result<ledger::Settings, TownError> {
+    check_mode(town, settings.store.dolt_mode)?;
+    let engine = match settings.store.dolt_mode {
+        DoltMode::Embedded => Engine::Embedded,
+        DoltMode::Server => Engine::Server(server(town, settings)?),
+    };
+    Ok(ledger_on(settings, engine))
+}
+
+/// The same on an engine that is named.
 #[must_use]
-pub fn ledger_settings(settings: &Settings) -> ledger::Settings {
+pub fn ledger_on(settings: &Settings, engine: Engine) -> ledger::Settings {
     let store = &settings.store;
     ledger::Settings {
         cache_mb: store.cache_mb,
@@ -78,8 +100,77 @@ pub fn ledger_settings(settings: &Settings) -> ledger::Settings {
         writer_wait_ms: store.writer_wait_ms,
         writer_id: store.writer_id,
         retries: store.retries,
-        engine: Engine::Embedded,
+        engine,
     }
+}
+
+/// No engine stands in for another: what made the ledger and what is to open it must agree.
+fn check_mode(town: &Town, mode: DoltMode) -> Result<(), ConfigError> {
+    let key = |why: String| ConfigError::Key {
+        file: ".beads/metadata.json".to_owned(),
+        key: "dolt_mode".to_owned(),
+        why,
+    };
+    if Journal::is_switching(town)? {
+        let why = "a conversion of the store was interrupted at its last step: repeat \
+                   'gt store convert'";
+        return Err(key(why.to_owned()));
+    }
+    let Some(made) = Metadata::read(town, &town.beads())? else { return Ok(()) };
+    if made.dolt_mode == mode.as_str() {
+        return Ok(());
+    }
+    Err(key(format!(
+        "the ledger is \"{}\", store.dolt_mode is \"{}\": set it back (also in the environment), \
+         or move the ledger with 'gt store convert --to {}'",
+        made.dolt_mode,
+        mode.as_str(),
+        mode.as_str()
+    )))
+}
+
+/// The server that the settings name: somebody else's, or the town's own.
+///
+/// # Errors
+/// The own server's secret cannot be read.
+pub fn server(town: &Town, settings: &Settings) -> Result<Server, TownError> {
+    if let Some(external) = &settings.store.external {
+        return Ok(Server {
+            host: external.host.clone(),
+            port: external.port,
+            user: external.user.clone(),
+            password: env::secret(&external.password_env),
+            database: String::new(),
+            tls: external.tls,
+        });
+    }
+    own_server(&dolt_site(town, settings))
+}
+
+/// The town's own server, as its user.
+///
+/// # Errors
+/// The secret cannot be read. One that is not made yet is no error: then nobody can connect.
+pub fn own_server(site: &Site) -> Result<Server, TownError> {
+    Ok(Server {
+        host: "127.0.0.1".to_owned(),
+        port: site.port,
+        user: dolt::USER.to_owned(),
+        password: site.known_secret()?.unwrap_or_default(),
+        database: String::new(),
+        tls: false,
+    })
+}
+
+/// Where the town's own server is and how it is started.
+#[must_use]
+pub fn dolt_site(town: &Town, settings: &Settings) -> Site {
+    let mut env = env::base(&[]);
+    // Agents of the person's own keys have no business there.
+    env.remove("SSH_AUTH_SOCK");
+    let mut site = Site::of(town, &settings.store.dolt, settings.store.port, env);
+    site.log_max_bytes = settings.log_max_bytes;
+    site
 }
 
 /// What the world is told. `base_env` is what agents start from.
@@ -113,6 +204,7 @@ pub fn world_settings(
         log_max_bytes: settings.log_max_bytes,
         git_timeout_ms: u64::try_from(settings.git_timeout).unwrap_or(0),
         git_jobs: settings.git_jobs,
+        gate_checkouts: settings.gate_checkouts,
         grace_ms: u64::try_from(settings.limits.stop_grace_ms).unwrap_or(0),
     })
 }

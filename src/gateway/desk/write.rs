@@ -18,7 +18,7 @@ use crate::model::ids::BeadId;
 use crate::model::ids::Db;
 use crate::model::ids::Identity;
 use crate::model::ids::RigName;
-use crate::model::ops::Fact;
+use crate::model::ops::ForeignDep;
 use crate::model::ops::Op;
 use crate::model::query::BeadFilter;
 use crate::model::rows::Agent;
@@ -27,14 +27,10 @@ use crate::model::tx::Scan;
 use crate::model::tx::TxExt;
 use crate::model::value::Name;
 
-/// Edges of a bead that is not made yet to beads of other databases.
-type Later = Vec<(DepType, BeadId)>;
-
-/// An op where it belongs, and the edges that can only follow it.
+/// An op where it belongs.
 struct Placed {
     db: Db,
     op: Op,
-    later: Later,
 }
 
 impl Desk {
@@ -56,37 +52,13 @@ impl Desk {
             let text = "these changes belong to different databases";
             return Err(DoorError::new("usage", text).hint("send one write for each"));
         }
-        let later: Vec<Later> = placed
-            .iter_mut()
-            .filter(|one| matches!(one.op, Op::Create(_)))
-            .map(|one| std::mem::take(&mut one.later))
-            .collect();
         let ops = placed.into_iter().map(|one| one.op).collect();
-        let mut facts = self.submit(&home, actor, ops)?;
-        let follow = self.follow_up(&facts, later)?;
-        if !follow.is_empty() {
-            facts.extend(self.submit(&home, actor, follow)?);
-        }
+        let facts = self.submit(&home, actor, ops)?;
         Ok(Answer { facts, result: Value::Null })
     }
 
-    /// The foreign edges of the beads that were just made, in the order of making.
-    fn follow_up(&self, facts: &[Fact], later: Vec<Later>) -> Result<Vec<Op>, DoorError> {
-        let made = facts.iter().filter_map(|fact| match fact {
-            Fact::Created { id } => Some(id),
-            _ => None,
-        });
-        let mut ops = Vec::new();
-        for (bead, edges) in made.zip(later) {
-            for (dep_type, target) in edges {
-                ops.push(self.foreign(bead, &target, dep_type)?);
-            }
-        }
-        Ok(ops)
-    }
-
     fn place(&self, caller: &Caller, db: &Db, op: &Op) -> Result<Placed, DoorError> {
-        let at = |db: Db, op: Op| Placed { db, op, later: Vec::new() };
+        let at = |db: Db, op: Op| Placed { db, op };
         Ok(match op {
             Op::SendMail(letter) => {
                 let mut letter = letter.clone();
@@ -120,7 +92,11 @@ impl Desk {
                 let (bead, target, dep_type) = (bead.clone(), target.clone(), *dep_type);
                 let op = match local {
                     true => Op::AddDep { bead, target, dep_type },
-                    false => self.foreign(&bead, &target, dep_type)?,
+                    false => {
+                        let ForeignDep { target, db, closed, .. } =
+                            self.foreign(target, dep_type)?;
+                        Op::AddForeignDep { bead, target, dep_type, db, closed }
+                    }
                 };
                 at(db.clone(), op)
             }
@@ -129,37 +105,36 @@ impl Desk {
                 return Err(DoorError::new("invalid", text)
                     .hint("make it there: 'bd create TITLE --rig RIG'"));
             }
-            Op::Create(new) if !new.deps.is_empty() => {
+            Op::Create(new) => {
                 let mut new = new.clone();
                 let databases = self.books.databases();
-                let mut later = Vec::new();
-                let mut own = Vec::new();
-                for (dep_type, target) in new.deps {
+                // What a caller says of a foreign bead is not believed.
+                let said = std::mem::take(&mut new.foreign_deps);
+                let said = said.into_iter().map(|dep| (dep.dep_type, dep.target));
+                let wanted: Vec<_> =
+                    std::mem::take(&mut new.deps).into_iter().chain(said).collect();
+                for (dep_type, target) in wanted {
                     if routing::route(&databases, &target)? == *db {
-                        own.push((dep_type, target));
+                        new.deps.push((dep_type, target));
                     } else {
-                        // Looked at before anything is written, so that a wrong id makes nothing.
-                        self.foreign(&target, &target, dep_type)?;
-                        later.push((dep_type, target));
+                        new.foreign_deps.push(self.foreign(target, dep_type)?);
                     }
                 }
-                new.deps = own;
-                Placed { db: db.clone(), op: Op::Create(new), later }
+                at(db.clone(), Op::Create(new))
             }
             other => at(db.clone(), other.clone()),
         })
     }
 
-    /// The op for an edge to a bead of another database, with that bead's present state.
-    fn foreign(&self, bead: &BeadId, target: &BeadId, dep_type: DepType) -> Result<Op, DoorError> {
-        let db = routing::route(&self.books.databases(), target)?;
-        let found = self.read(&db, |tx| tx.find::<Bead>("by_id", target))?;
+    /// An edge to a bead of another database, with that bead's present state.
+    fn foreign(&self, target: BeadId, dep_type: DepType) -> Result<ForeignDep, DoorError> {
+        let db = routing::route(&self.books.databases(), &target)?;
+        let found = self.read(&db, |tx| tx.find::<Bead>("by_id", &target))?;
         let Some(found) = found else {
             return Err(DoorError::new("not_found", format!("bead '{target}' not found in {db}")));
         };
         let closed = matches!(found.status, Status::Closed | Status::Pinned);
-        let (bead, target) = (bead.clone(), target.clone());
-        Ok(Op::AddForeignDep { bead, target, dep_type, db, closed })
+        Ok(ForeignDep { dep_type, target, db, closed })
     }
 
     /// Beads for a convoy, with their rigs and whether each is closed.

@@ -9,6 +9,7 @@ use super::Refused;
 use super::blocked;
 use super::edges;
 use super::fields::Edit;
+use super::fields::ForeignDep;
 use super::fields::NewBead;
 use super::support;
 use crate::model::bead::BeadType;
@@ -142,6 +143,9 @@ pub(super) fn create(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, new: &NewBead) -> Resul
     }
     for (dep_type, target) in &new.deps {
         facts.extend(edges::add(tx, ctx, &id, target, *dep_type)?);
+    }
+    for ForeignDep { dep_type, target, db, closed } in &new.foreign_deps {
+        facts.extend(edges::add_foreign(tx, ctx, (&id, target), *dep_type, db, *closed)?);
     }
     Ok(facts)
 }

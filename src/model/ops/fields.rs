@@ -7,6 +7,7 @@ use crate::model::bead::BeadType;
 use crate::model::bead::DepType;
 use crate::model::bead::Status;
 use crate::model::ids::BeadId;
+use crate::model::ids::Db;
 use crate::model::value::Name;
 
 /// A bead to make.
@@ -35,8 +36,10 @@ pub struct NewBead {
     pub labels: Vec<Name>,
     /// Makes a child `parent.N`.
     pub parent: Option<BeadId>,
-    /// Edges to beads of the same database.
+    /// Edges to beads; whoever takes the call moves those to other databases to `foreign_deps`.
     pub deps: Vec<(DepType, BeadId)>,
+    /// Edges to beads of other databases.
+    pub foreign_deps: Vec<ForeignDep>,
     /// Not ready before.
     pub defer_until: Option<i64>,
     /// Wanted by.
@@ -47,6 +50,19 @@ pub struct NewBead {
     pub external_ref: Option<String>,
     /// A JSON object as text.
     pub metadata: Option<String>,
+}
+
+/// An edge to a bead of another database, with what was seen of that bead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignDep {
+    /// Meaning.
+    pub dep_type: DepType,
+    /// The dependency.
+    pub target: BeadId,
+    /// Where it lives.
+    pub db: Db,
+    /// Whether it was closed when looked at.
+    pub closed: bool,
 }
 
 /// Fields to change; `None` leaves one as it is.

@@ -8,10 +8,12 @@ use super::Facts;
 use super::Refused;
 use super::beads;
 use super::fields::NewBead;
+use super::relay;
 use super::support;
 use crate::model::bead::BeadType;
 use crate::model::ids::BeadId;
 use crate::model::ids::Identity;
+use crate::model::mail::MailKind;
 use crate::model::mail::MailState;
 use crate::model::parcel::Letter;
 use crate::model::rows::Bead;
@@ -23,6 +25,8 @@ use crate::model::tx::TxExt;
 use crate::model::value::Cell;
 use crate::model::value::Name;
 
+/// The condition of an agent that has sent HELP, until the mail is archived.
+pub const ASKS_FOR_HELP: &str = "asks for help";
 /// Longest subject, in characters.
 const SUBJECT_MAX: usize = 500;
 /// Longest body, in bytes.
@@ -90,7 +94,12 @@ pub(super) fn mark(
     mail.read_at = mail.read_at.or(Some(ctx.now));
     tx.set(&mail)?;
     support::log(tx, ctx, id.as_str(), "mark_mail", &json!({"state": state}))?;
-    Ok(vec![Fact::Changed { id: id.clone(), by: "mark_mail".to_owned() }])
+    let mut facts = vec![Fact::Changed { id: id.clone(), by: "mark_mail".to_owned() }];
+    if (mail.kind, state) == (MailKind::Help, MailState::Archived) {
+        // Whoever files a call for help away has seen to it.
+        facts.extend(relay::alarm(tx, ctx, &mail.sender, &Name::from(ASKS_FOR_HELP), None)?);
+    }
+    Ok(facts)
 }
 
 pub(super) fn nudge(

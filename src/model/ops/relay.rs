@@ -80,7 +80,7 @@ pub(super) fn take(
             alarm(tx, ctx, &subject, &condition, raise.as_deref())
         }
         Parcel::Watch { bead, db } => watch(tx, ctx, bead, db),
-        Parcel::Shadow { bead, closed } => shadow(tx, bead, *closed),
+        Parcel::Shadow { bead, closed } => shadow(tx, ctx, bead, *closed),
     }
 }
 
@@ -153,7 +153,13 @@ pub(super) fn create_convoy(
     beads: &[(BeadId, RigName, bool)],
 ) -> Result<Facts, Refused> {
     let convoy = BeadId(format!("hq-cv-{}", support::short_id(ctx.key(), 0, 6)));
-    track(tx, ctx, &convoy, (title, owner.as_str()), beads)
+    let mut facts = track(tx, ctx, &convoy, (title, owner.as_str()), beads)?;
+    // The beads are not marked as this convoy's: their rigs are asked to tell of them.
+    for (bead, rig, _) in beads {
+        let parcel = Parcel::Watch { bead: bead.clone(), db: ctx.db.clone() };
+        support::post(tx, ctx, &Db::from(rig), parcel, &mut facts)?;
+    }
+    Ok(facts)
 }
 
 fn tracked(
@@ -285,15 +291,24 @@ fn watch(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, bead: &BeadId, db: &Db) -> Result<F
     Ok(facts)
 }
 
-fn shadow(tx: &mut dyn Tx, bead: &BeadId, closed: bool) -> Result<Facts, Refused> {
-    let Some(mut row) = tx.row::<Shadow>(bead)? else { return Ok(vec![Fact::Unchanged]) };
-    if row.closed == closed {
-        return Ok(vec![Fact::Unchanged]);
-    }
-    row.closed = closed;
-    tx.set(&row)?;
+/// What is known here of a foreign bead: its dependents follow, and so do the convoys with it.
+fn shadow(
+    tx: &mut dyn Tx,
+    ctx: &mut Ctx<'_>,
+    bead: &BeadId,
+    closed: bool,
+) -> Result<Facts, Refused> {
     let mut facts = Vec::new();
-    let look = blocked::dependents(tx, bead)?;
-    blocked::settle(tx, look, &mut facts)?;
-    Ok(facts)
+    for member in tx.with::<Member>(Some("by_bead"), vec![bead.to_value()])? {
+        facts.extend(tracked(tx, ctx, &member.convoy, bead, closed)?);
+    }
+    if let Some(mut row) = tx.row::<Shadow>(bead)?
+        && row.closed != closed
+    {
+        row.closed = closed;
+        tx.set(&row)?;
+        let look = blocked::dependents(tx, bead)?;
+        blocked::settle(tx, look, &mut facts)?;
+    }
+    if facts.is_empty() { Ok(vec![Fact::Unchanged]) } else { Ok(facts) }
 }

@@ -2,6 +2,7 @@
 
 mod data;
 mod dump;
+mod server;
 mod sql;
 mod sync;
 
@@ -21,6 +22,16 @@ use crate::store::error::StoreError;
 /// town's mode, it says so and names the one that has.
 #[derive(Debug, Subcommand)]
 pub enum Dolt {
+    /// Start the town's own server, or find it running.
+    Start(server::Start),
+    /// End the town's own server.
+    Stop(server::Stop),
+    /// End it and start it again.
+    Restart(server::Restart),
+    /// Whether it runs, answers, and how it fares.
+    Status(server::Status),
+    /// Show the end of its log.
+    Logs(server::Logs),
     /// Ask the ledger in SQL.
     Sql(sql::Sql),
     /// Every database, its size and its newest commit.
@@ -38,6 +49,11 @@ pub enum Dolt {
 impl Dolt {
     pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
         match self {
+            Self::Start(args) => args.run(at),
+            Self::Stop(args) => args.run(at),
+            Self::Restart(args) => args.run(at),
+            Self::Status(args) => args.run(at),
+            Self::Logs(args) => args.run(at),
             Self::Sql(args) => args.run(at),
             Self::List(args) => args.run(at),
             Self::Log(args) => args.run(at),

@@ -1,0 +1,190 @@
+//! Checkouts for gate runs, used again instead of made anew.
+//!
+//! A run has its checkout alone, at `refinery/runs/<run>`. Afterwards the checkout moves to
+//! `refinery/pool/`, is cleaned there, and waits for another run. It is never handed out unclean:
+//! git's index of before the run is put back, so that nothing a gate told git hides a change, all
+//! is reset, what is untracked or ignored is removed, and after the next commit is checked out
+//! git must find nothing to say. Whatever is not as it should be is thrown away.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+use crate::adapters::files;
+use crate::adapters::git::GitError;
+use crate::adapters::git::RigGit;
+use crate::adapters::git::cli::Git;
+use crate::adapters::git::file;
+use crate::model::ids::RigName;
+use crate::model::ids::RunId;
+use crate::model::ids::Sha;
+
+/// Git's index of a checkout as it was before the gates ran.
+const KEPT_INDEX: &str = "gt-index";
+
+/// The pools of a town's rigs. Its methods run while nobody else adds or removes worktrees of the
+/// rig.
+#[derive(Debug, Default)]
+pub struct Pools {
+    rigs: Mutex<HashMap<RigName, Pool>>,
+}
+
+#[derive(Debug, Default)]
+struct Pool {
+    clean: Vec<PathBuf>,
+    /// Counts the names given.
+    made: u64,
+}
+
+impl Pools {
+    fn lock(&self) -> MutexGuard<'_, HashMap<RigName, Pool>> {
+        self.rigs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Checks a commit out at the run's directory and gives the tree that is there.
+    ///
+    /// # Errors
+    /// Git fails, or the disk is full.
+    pub fn check_out(&self, git: &RigGit, run: &RunId, commit: &Sha) -> Result<Sha, GitError> {
+        if !self.lock().contains_key(&git.rig) {
+            sweep(git)?;
+            self.lock().entry(git.rig.clone()).or_default();
+        }
+        let path = git.town.run(&git.rig, run);
+        if path.exists() {
+            git.remove_worktree(&path)?;
+        }
+        let free = self.lock().get_mut(&git.rig).and_then(|pool| pool.clean.pop());
+        if let Some(free) = free {
+            match reuse(git, &free, &path, commit) {
+                Ok(()) => return git.commit_tree(commit),
+                Err(error) => {
+                    tracing::info!(%run, %error, "a used checkout is thrown away");
+                    git.remove_worktree(&free)?;
+                    git.remove_worktree(&path)?;
+                }
+            }
+        }
+        git.cli().run(&["worktree", "prune"])?;
+        let at = path.to_string_lossy();
+        git.cli().run(&["worktree", "add", "--quiet", "--detach", &at, commit.as_str()])?;
+        let tree = Git::new(&path, git.timeout).run(&["rev-parse", "HEAD^{tree}"])?;
+        keep_index(&path)?;
+        Ok(Sha(tree))
+    }
+
+    /// Takes the checkout away from its run. Gives its new place, where [`Pools::clean`] makes it
+    /// fit for another run.
+    ///
+    /// # Errors
+    /// It can neither be moved nor removed.
+    pub fn give_back(&self, git: &RigGit, run: &RunId) -> Result<Option<PathBuf>, GitError> {
+        let path = git.town.run(&git.rig, run);
+        let name = {
+            let mut rigs = self.lock();
+            let pool = rigs.entry(git.rig.clone()).or_default();
+            pool.made += 1;
+            pool.made.to_string()
+        };
+        let to = git.town.pool(&git.rig).join(name);
+        match relocate(&path, &to) {
+            Ok(()) => Ok(Some(to)),
+            Err(error) => {
+                tracing::info!(%run, %error, "its checkout cannot be used again");
+                git.remove_worktree(&path).map(|()| None)
+            }
+        }
+    }
+
+    /// Cleans a checkout that was given back. At most `most` wait at a time; one more is removed.
+    ///
+    /// # Errors
+    /// It can neither be cleaned nor removed.
+    pub fn clean(&self, git: &RigGit, path: PathBuf, most: usize) -> Result<(), GitError> {
+        let waiting = self.lock().get(&git.rig).map_or(0, |pool| pool.clean.len());
+        if waiting < most {
+            match clean(git, &path) {
+                Ok(()) => {
+                    let mut rigs = self.lock();
+                    rigs.entry(git.rig.clone()).or_default().clean.push(path);
+                    return Ok(());
+                }
+                Err(error) => tracing::info!(%error, "a used checkout is thrown away"),
+            }
+        }
+        git.remove_worktree(&path)
+    }
+}
+
+/// Removes what an earlier process left: nobody knows in what state it is.
+fn sweep(git: &RigGit) -> Result<(), GitError> {
+    let runs = git.town.rig(&git.rig).join("refinery").join("runs");
+    for dir in [git.town.pool(&git.rig), runs] {
+        files::private_dir(&dir).map_err(file(dir.display().to_string()))?;
+        for entry in fs::read_dir(&dir).map_err(file(dir.display().to_string()))? {
+            let path = entry.map_err(file(dir.display().to_string()))?.path();
+            // A gate of that process may be ending just now; its files go next time.
+            if let Err(error) = git.remove_worktree(&path) {
+                tracing::warn!(path = %path.display(), %error, "an old checkout stays");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The directory in which git keeps what belongs to one worktree.
+fn admin(worktree: &Path) -> Result<PathBuf, GitError> {
+    let link = fs::read_to_string(worktree.join(".git")).map_err(file("the checkout's .git"))?;
+    let dir = link.trim().strip_prefix("gitdir: ").map(PathBuf::from);
+    dir.ok_or_else(|| GitError::Refused(format!("{} is no worktree", worktree.display())))
+}
+
+/// Moves a worktree and tells git so.
+fn relocate(from: &Path, to: &Path) -> Result<(), GitError> {
+    let known = admin(from)?.join("gitdir");
+    let what = || format!("move {} to {}", from.display(), to.display());
+    fs::rename(from, to).map_err(file(what()))?;
+    let link = format!("{}\n", to.join(".git").display());
+    files::write_atomic(&known, link.as_bytes(), 0o644).map_err(file(what()))
+}
+
+fn keep_index(worktree: &Path) -> Result<(), GitError> {
+    let admin = admin(worktree)?;
+    let copied = fs::copy(admin.join("index"), admin.join(KEPT_INDEX));
+    copied.map(|_| ()).map_err(file("keep the index"))
+}
+
+/// Git in a checkout that strangers' code ran in: no hooks, nothing sparse, no watcher.
+fn wary(git: &RigGit, path: &Path, arguments: &[&str]) -> Result<String, GitError> {
+    let settings = ["-c", "core.hooksPath=/dev/null", "-c", "core.sparseCheckout=false"];
+    Git::new(path, git.timeout).run(&[&settings[..], arguments].concat())
+}
+
+fn clean(git: &RigGit, path: &Path) -> Result<(), GitError> {
+    let admin = admin(path)?;
+    files::remove_all(&admin.join("index.lock")).map_err(file("old index.lock"))?;
+    fs::rename(admin.join(KEPT_INDEX), admin.join("index")).map_err(file("put the index back"))?;
+    wary(git, path, &["reset", "--quiet", "--hard"])?;
+    wary(git, path, &["clean", "--quiet", "-ffdx"]).map(|_| ())
+}
+
+/// Brings a clean checkout to a commit at a run's directory, and looks whether it is that commit
+/// and nothing else.
+fn reuse(git: &RigGit, free: &Path, path: &Path, commit: &Sha) -> Result<(), GitError> {
+    relocate(free, path)?;
+    wary(git, path, &["checkout", "--quiet", "--force", "--detach", commit.as_str()])?;
+    let look = ["status", "--porcelain=v2", "--branch", "--ignored", "--untracked-files=all"];
+    let said = wary(git, path, &look)?;
+    let mut lines = said.lines();
+    let at = lines.next().and_then(|line| line.strip_prefix("# branch.oid "));
+    let other = lines.find(|line| !line.starts_with("# "));
+    if at != Some(commit.as_str()) || other.is_some() {
+        let what = other.or(at).unwrap_or("no commit").to_owned();
+        return Err(GitError::Refused(format!("{} is not clean: {what}", path.display())));
+    }
+    keep_index(path)
+}

@@ -1,0 +1,194 @@
+//! Branches removed from the remote once their patches are in the target (I7).
+//!
+//! Each costs the remote two answers and a push, whether it is alone or one of a hundred: so those
+//! of one rig that wait are removed together.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use git2::Oid;
+use git2::Repository;
+
+use crate::adapters::git::GitError;
+use crate::adapters::git::Landing;
+use crate::adapters::git::RigGit;
+use crate::adapters::git::between;
+use crate::adapters::git::contains;
+use crate::adapters::git::land::patch_ids;
+use crate::adapters::git::lib;
+use crate::adapters::git::oid;
+use crate::adapters::git::ref_commit;
+use crate::adapters::git::three_way::Merged;
+use crate::adapters::git::three_way::Merger;
+use crate::adapters::git::tree_of;
+use crate::model::effect::Outcome;
+use crate::model::ids::Sha;
+
+/// Most branches in one command.
+const AT_ONCE: usize = 100;
+
+/// A branch that may go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// The branch.
+    pub branch: String,
+    /// The submitted head.
+    pub head: Sha,
+    /// The landed commit that holds its patches.
+    pub landed: Sha,
+}
+
+impl RigGit {
+    /// Removes branches from the remote, each if its head's patches are in the target by what
+    /// landed. One answer for each, in order: [`GitError::Refused`] when they are not, or the
+    /// branch has moved on: it stays.
+    ///
+    /// # Errors
+    /// The remote does not answer; nothing is known of any of them then.
+    pub fn remove_branches(
+        &self,
+        removals: &[Removal],
+    ) -> Result<Vec<Result<Outcome, GitError>>, GitError> {
+        let mut answers = Vec::new();
+        for some in removals.chunks(AT_ONCE) {
+            answers.extend(self.remove_some(some)?);
+        }
+        Ok(answers)
+    }
+
+    fn remove_some(
+        &self,
+        removals: &[Removal],
+    ) -> Result<Vec<Result<Outcome, GitError>>, GitError> {
+        let there = self.remote_branches(removals)?;
+        let mut answers: Vec<Option<Result<Outcome, GitError>>> = Vec::new();
+        if there.is_empty() {
+            return Ok(removals.iter().map(|_| Ok(Outcome::BranchRemoved)).collect());
+        }
+        let at = self.refresh_target(&self.target)?;
+        let repo = self.open()?;
+        let merger = Merger::new(&repo, self.cli())?;
+        for removal in removals {
+            answers.push(match there.get(&removal.branch) {
+                None => Some(Ok(Outcome::BranchRemoved)),
+                Some(found) => self.may_go(&merger, removal, *found, at).err().map(Err),
+            });
+        }
+        let going: Vec<&Removal> =
+            removals.iter().zip(&answers).filter(|(_, said)| said.is_none()).map(|r| r.0).collect();
+        let pushed = self.delete(&going);
+        let left = match &pushed {
+            Ok(()) => BTreeMap::new(),
+            Err(_) => self.remote_branches(removals)?,
+        };
+        let heads: BTreeSet<Oid> = going
+            .iter()
+            .filter(|removal| !left.contains_key(&removal.branch))
+            .filter_map(|removal| oid(&removal.head).ok())
+            .collect();
+        for removal in &going {
+            self.forget(&repo, removal, &heads)?;
+        }
+        self.release_rescued(&repo, &heads)?;
+        let why = pushed.err().map(|error| error.to_string()).unwrap_or_default();
+        let conclude = |(removal, answer): (&Removal, Option<_>)| match answer {
+            Some(answer) => answer,
+            None if left.contains_key(&removal.branch) => {
+                Err(GitError::Refused(format!("{} stays: {why}", removal.branch)))
+            }
+            None => Ok(Outcome::BranchRemoved),
+        };
+        Ok(removals.iter().zip(answers).map(conclude).collect())
+    }
+
+    /// Where the remote has the branches that it has.
+    fn remote_branches(&self, removals: &[Removal]) -> Result<BTreeMap<String, Oid>, GitError> {
+        let mut found = BTreeMap::new();
+        if self.landing == Landing::Canonical {
+            let repo = self.open()?;
+            for removal in removals {
+                let at = ref_commit(&repo, &self.kept_branch(&removal.branch))?;
+                found.extend(at.map(|at| (removal.branch.clone(), at)));
+            }
+            return Ok(found);
+        }
+        let names: Vec<String> =
+            removals.iter().map(|removal| format!("refs/heads/{}", removal.branch)).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        for (name, at) in self.ask_remote(&names)? {
+            found.insert(name.trim_start_matches("refs/heads/").to_owned(), at);
+        }
+        Ok(found)
+    }
+
+    fn may_go(
+        &self,
+        merger: &Merger<'_>,
+        removal: &Removal,
+        there: Oid,
+        target: Oid,
+    ) -> Result<(), GitError> {
+        let (head, landed) = (oid(&removal.head)?, oid(&removal.landed)?);
+        let branch = &removal.branch;
+        if there != head {
+            return Err(GitError::Refused(format!(
+                "{branch} is at {there}, not at the merged {head}; it stays for a person to judge"
+            )));
+        }
+        if !contains(merger.repo(), target, landed)? || !merged(merger, landed, head)? {
+            return Err(GitError::Refused(format!(
+                "the patches of {branch} are not all in {}; it stays",
+                self.target
+            )));
+        }
+        Ok(())
+    }
+
+    fn delete(&self, removals: &[&Removal]) -> Result<(), GitError> {
+        if self.landing == Landing::Canonical || removals.is_empty() {
+            return Ok(());
+        }
+        let mut arguments = vec!["push".to_owned(), "--quiet".to_owned()];
+        for Removal { branch, head, .. } in removals {
+            arguments.push(format!("--force-with-lease=refs/heads/{branch}:{head}"));
+        }
+        arguments.push("origin".to_owned());
+        arguments.extend(removals.iter().map(|removal| format!(":refs/heads/{}", removal.branch)));
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        self.cli().run(&arguments).map(|_| ())
+    }
+
+    /// Forgets where a branch that is gone was. The command line has done so where it could.
+    fn forget(
+        &self,
+        repo: &Repository,
+        removal: &Removal,
+        gone: &BTreeSet<Oid>,
+    ) -> Result<(), GitError> {
+        let kept = self.kept_branch(&removal.branch);
+        if let Some(at) = ref_commit(repo, &kept)?
+            && gone.contains(&at)
+        {
+            let gone = repo.find_reference(&kept).and_then(|mut found| found.delete());
+            gone.map_err(lib("forget the branch"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether `landed` has all of `head`: by ancestry, by patch ids, or because merging it once more
+/// would change nothing.
+fn merged(merger: &Merger<'_>, landed: Oid, head: Oid) -> Result<bool, GitError> {
+    let repo = merger.repo();
+    if contains(repo, landed, head)? {
+        return Ok(true);
+    }
+    let Ok(fork) = repo.merge_base(landed, head) else { return Ok(false) };
+    let plain = |id| repo.find_commit(id).is_ok_and(|commit| commit.parent_count() == 1);
+    if between(repo, fork, head)?.into_iter().all(plain)
+        && patch_ids(repo, fork, head)?.is_subset(&patch_ids(repo, fork, landed)?)
+    {
+        return Ok(true);
+    }
+    Ok(merger.commits(landed, head)? == Merged::Clean(tree_of(repo, landed)?))
+}
