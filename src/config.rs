@@ -31,6 +31,7 @@ pub use crate::config::layers::load;
 pub use crate::config::layers::load_with;
 use crate::config::presets::AgentPreset;
 use crate::config::presets::builtin;
+use crate::machines::limits::Life;
 use crate::machines::limits::Limits;
 use crate::messages::QueueSettings;
 use crate::model::ids::RigName;
@@ -61,12 +62,16 @@ pub struct Settings {
     pub gate_timeout: i64,
     /// Milliseconds for one git command.
     pub git_timeout: i64,
+    /// The past.
+    pub history: History,
     /// Git jobs at once.
     pub git_jobs: usize,
     /// Checkouts of a rig that wait for the next gate run; 0 makes each anew.
     pub gate_checkouts: usize,
     /// Bound of one log, in bytes.
     pub log_max_bytes: u64,
+    /// How long stored data lives, and how much there may be of it.
+    pub life: Life,
     /// Bounds and periods of the machines.
     pub limits: Limits,
     /// The person.
@@ -91,6 +96,8 @@ impl Default for Settings {
             gate_env: BTreeMap::new(),
             gate_timeout: 10 * 60_000,
             git_timeout: 120_000,
+            history: History::default(),
+            life: Life::default(),
             git_jobs: 8,
             gate_checkouts: 4,
             log_max_bytes: 8 << 20,
@@ -100,6 +107,21 @@ impl Default for Settings {
             rigs: BTreeMap::new(),
             store: StoreSettings::default(),
         }
+    }
+}
+
+/// How far back the past can be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct History {
+    /// Milliseconds. The newest seventh keeps every commit, the rest the last of each 168th: with
+    /// seven days, all of a day and one an hour before it. The bounds of `life` win.
+    pub keep: i64,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { keep: Life::default().history_keep_ms }
     }
 }
 
@@ -350,6 +372,12 @@ impl Default for StoreSettings {
 }
 
 impl Settings {
+    /// How long stored data lives, the past among it.
+    #[must_use]
+    pub fn life(&self) -> Life {
+        Life { history_keep_ms: self.history.keep, ..self.life.clone() }
+    }
+
     /// How a rig's queue runs. `target` is what the registry says; a rig's own `target` wins.
     #[must_use]
     pub fn queue_settings(&self, rig: &RigName, target: &str) -> QueueSettings {

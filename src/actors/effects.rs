@@ -9,6 +9,7 @@ use actix::Addr;
 use dashmap::DashMap;
 
 use crate::actors::host::Wiring;
+use crate::actors::parts::Parts;
 use crate::actors::store::StoreActor;
 use crate::actors::store::Submit;
 use crate::actors::supervisor::Ended;
@@ -22,6 +23,8 @@ use crate::model::effect::Outcome;
 use crate::model::ids::Db;
 use crate::model::ops::Op;
 use crate::model::parcel::Parcel;
+use crate::model::upkeep::Chore;
+use crate::model::upkeep::ChoreDone;
 
 /// The store of each database.
 #[derive(Clone, Default)]
@@ -69,11 +72,28 @@ fn act(wiring: &Wiring, who: &Address, effect: Effect) {
     actix_rt::spawn(async move {
         let (key, name) = (effect.key(), effect.name());
         failpoint::hit("before", "effect", name);
-        let outcome = parts.world.perform(effect).await;
+        let outcome = match effect {
+            Effect::Upkeep { db, chore } => upkeep(&parts, db, chore).await,
+            other => parts.world.perform(other).await,
+        };
         failpoint::hit("after", "effect", name);
         tracing::debug!(%who, %key, ?outcome, "effect");
         parts.directory.tell(&who, Input::Report { key, outcome });
     });
+}
+
+/// A chore blocks for as long as it takes: on a thread of its own, never on the arbiter.
+async fn upkeep(parts: &Parts, db: Db, chore: Chore) -> Outcome {
+    let (keep, clock) = (parts.keep.clone(), parts.clock.clone());
+    let began = clock.now_ms();
+    let job = actix_rt::task::spawn_blocking(move || keep.keep(&db, &chore, began));
+    match job.await {
+        Ok(Ok(done)) => {
+            Outcome::Kept { done: ChoreDone { took_ms: clock.now_ms() - began, ..done } }
+        }
+        Ok(Err(error)) => Outcome::Failed { error },
+        Err(panic) => Outcome::Failed { error: panic.to_string() },
+    }
 }
 
 fn deliver(wiring: &Wiring, who: &Address, key: String, dst: Db, parcels: Vec<(i64, Parcel)>) {

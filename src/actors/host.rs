@@ -219,6 +219,11 @@ where
                     Err(panic) => panic.to_string(),
                 };
                 tracing::warn!(who = %machine.address(), %why, "cannot read");
+                // A report that is forgotten leaves the machine waiting for it: a new one asks
+                // the world again.
+                if matches!(input, Input::Report { .. }) {
+                    return Stepped::Unknown;
+                }
                 return Stepped::Later(machine, parts.clock.now_ms() + REFUSED_WAIT_MS);
             }
         };

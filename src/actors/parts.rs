@@ -9,11 +9,15 @@ use tokio::sync::broadcast;
 use crate::actors::directory::Directory;
 use crate::actors::timers::Timers;
 use crate::adapters::world::World;
+use crate::machines::limits::Life;
 use crate::machines::limits::Limits;
 use crate::messages::Address;
 use crate::messages::wakes;
 use crate::model::ids::Db;
 use crate::model::ops::Fact;
+use crate::model::upkeep::Chore;
+use crate::model::upkeep::ChoreDone;
+use crate::store::port::Keep;
 use crate::store::port::Port;
 
 /// Wall time in milliseconds since the epoch; it never goes back.
@@ -42,6 +46,15 @@ pub struct Event {
     pub fact: Fact,
 }
 
+/// No upkeep.
+struct NoKeep;
+
+impl Keep for NoKeep {
+    fn keep(&self, db: &Db, chore: &Chore, _now_ms: i64) -> Result<ChoreDone, String> {
+        Err(format!("this town has no upkeep: {} of {db} is not done", chore.name()))
+    }
+}
+
 /// The shared parts.
 #[derive(Clone)]
 pub struct Parts {
@@ -55,8 +68,12 @@ pub struct Parts {
     pub directory: Directory,
     /// The one owner of timers.
     pub timers: Timers,
+    /// Upkeep of the ledger.
+    pub keep: Arc<dyn Keep>,
     /// Bounds.
     pub limits: Limits,
+    /// How long stored data lives.
+    pub life: Life,
     /// Facts as they become true.
     pub events: broadcast::Sender<Event>,
     closed: Arc<AtomicBool>,
@@ -75,7 +92,15 @@ impl Parts {
         let timers = Timers::start(clock.clone(), directory.clone());
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let closed = Arc::new(AtomicBool::new(false));
-        Self { clock, port, world, directory, timers, limits, events, closed }
+        let (keep, life) = (Arc::new(NoKeep), Life::default());
+        Self { clock, port, world, directory, timers, keep, limits, life, events, closed }
+    }
+
+    /// With the upkeep of the ledger. Without it every chore is answered as failed.
+    #[must_use]
+    pub fn with_keep(mut self, keep: Arc<dyn Keep>, life: Life) -> Self {
+        (self.keep, self.life) = (keep, life);
+        self
     }
 
     /// From now on no machine decides and no verb is done: the town is going down.

@@ -105,7 +105,7 @@ impl Tree {
         dispatcher::plant(self, rig);
         witness::plant(self, rig);
         refinery::plant(self, rig);
-        dogs::plant_reaper(self, &Db::from(&rig.name));
+        dogs::plant(self, &Db::from(&rig.name));
     }
 
     fn plant_relays(&self, dbs: &[Db]) {
@@ -149,7 +149,8 @@ impl Town {
         let names = rigs.iter().map(|rig| rig.name.clone()).collect();
         deacon::plant(&tree, names);
         boot::plant(&tree);
-        dogs::plant_reaper(&tree, &Db::hq());
+        dogs::plant(&tree, &Db::hq());
+        dogs::plant_doctor(&tree);
         for rig in &rigs {
             tree.plant_rig(rig);
             for name in hired.get(&rig.name).into_iter().flatten() {

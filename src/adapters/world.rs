@@ -332,6 +332,10 @@ impl RealWorld {
             Effect::RemoveBranch { rig, branch, head, landed } => {
                 self.remove_branch(&rig, Removal { branch, head, landed }).await
             }
+            Effect::Upkeep { db, chore } => {
+                let error = format!("the world keeps no database: {} of {db}", chore.name());
+                Ok(Outcome::Failed { error })
+            }
         }
     }
 

@@ -41,6 +41,7 @@ use crate::cli::boot::live::Keeper;
 use crate::cli::boot::live::Order;
 use crate::cli::doorman::KeyDoorman;
 use crate::cli::town::error::TownError;
+use crate::cli::town::keep::TownKeep;
 use crate::cli::town::lock::TownLock;
 use crate::cli::town::wiring;
 use crate::config;
@@ -152,7 +153,9 @@ async fn serve(town: Town) -> Result<(), TownError> {
     world.sessions().link_commands(&exe).map_err(TownError::io(town.bin()))?;
     let clock = Arc::new(MonotonicClock::default());
     let limits = settings.limits.clone();
-    let parts = Parts::new(clock.clone(), held.clone(), Arc::new(world.clone()), limits);
+    let keep = Arc::new(TownKeep::new(town.root().to_owned(), held.clone(), &settings));
+    let parts = Parts::new(clock.clone(), held.clone(), Arc::new(world.clone()), limits)
+        .with_keep(keep, settings.life());
     let rigs = rigs(&settings, &registry);
     let running = Running::start(parts.clone(), rigs, Intensity::default()).await?;
     if let Some(tender) = &tender {

@@ -7,6 +7,7 @@
 mod audit;
 mod chaos;
 mod screen;
+mod server;
 mod stage;
 mod story;
 mod watch;
@@ -22,9 +23,12 @@ use crate::adapters::clock;
 use crate::adapters::tool::ToolError;
 use crate::cli::demo::audit::Audit;
 use crate::cli::demo::chaos::Chaos;
+use crate::cli::demo::chaos::DAEMON_MS;
 use crate::cli::demo::screen::Screen;
+use crate::cli::demo::server::ServerChaos;
 use crate::cli::demo::stage::Stage;
 use crate::cli::demo::watch::Watch;
+use crate::cli::gt::install::Engine;
 use crate::messages::door::DoorError;
 
 /// Show a whole town at work on a small repository made on the spot.
@@ -34,7 +38,8 @@ use crate::messages::door::DoorError;
     them, and watches four scripted agents (real processes that use only 'gt', 'bd' and git) do \
     the work. Two changes are green alone and red together; one agent is killed in the middle of \
     its work. At the end an auditor reads git, the gates' logs and the agents' own logs.\n\n\
-    Examples:\n  gt demo\n  gt demo --keep /tmp/town --workers 2\n  gt demo --json")]
+    Examples:\n  gt demo\n  gt demo --keep /tmp/town --workers 2\n  gt demo --json\n  \
+    gt demo --store server --server-kills 10")]
 pub struct DemoArgs {
     /// Keep the town in this directory, which must not exist or be empty
     #[arg(long, value_name = "DIR")]
@@ -57,6 +62,15 @@ pub struct DemoArgs {
     /// Kill the daemon (-9) at this many seeded moments and start it again
     #[arg(long, default_value_t = 0)]
     kills: u64,
+    /// Kill the Dolt server (-9) at this many seeded moments; the town starts it again
+    #[arg(long, default_value_t = 0)]
+    server_kills: u64,
+    /// Where the ledger is
+    #[arg(long, value_enum, value_name = "ENGINE", default_value = "embedded")]
+    store: Engine,
+    /// The program that serves with '--store server'; else 'dolt' in PATH
+    #[arg(long, value_name = "PROGRAM")]
+    dolt: Option<String>,
     /// Seed of those moments
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -109,15 +123,17 @@ struct Summary {
     reworked: u64,
     daemon_kills: u64,
     daemon_deaths: u64,
+    server_deaths: u64,
+    recover_ms: Option<u64>,
     proof: String,
     seconds: f64,
     town: Option<String>,
 }
 
 impl DemoArgs {
-    /// Whether the daemon will be gone now and then.
+    /// Whether the daemon or the server will be gone now and then.
     fn expects_deaths(&self) -> bool {
-        self.restart || self.kills > 0
+        self.restart || self.kills > 0 || self.server_kills > 0
     }
 
     /// Runs the demo; the exit code is 1 unless everything landed.
@@ -125,6 +141,10 @@ impl DemoArgs {
     /// # Errors
     /// The demo could not be staged or watched.
     pub fn run(&self) -> Result<u8, DoorError> {
+        if self.server_kills > 0 && self.store == Engine::Embedded {
+            return Err(DoorError::new("usage", "an embedded ledger has no server to kill")
+                .hint("add '--store server'"));
+        }
         let mut screen = Screen::open();
         let result = run(self, &mut screen);
         screen.close();
@@ -140,7 +160,7 @@ fn run(args: &DemoArgs, out: &mut Screen) -> Result<bool, DemoError> {
     let result = play(args, &stage, out, started);
     let down = stage.gt(&["down"]);
     out.close();
-    let (audit, (kills, deaths), proof) = match result {
+    let Played { audit, kills, deaths, server_deaths, recover_ms, proof } = match result {
         Ok(done) => done,
         Err(error) => {
             out.line(&format!("the town's files are kept in {}", stage.dir.display()));
@@ -165,6 +185,8 @@ fn run(args: &DemoArgs, out: &mut Screen) -> Result<bool, DemoError> {
         reworked: audit.reworked,
         daemon_kills: kills,
         daemon_deaths: deaths,
+        server_deaths,
+        recover_ms,
         proof,
         seconds: (started.elapsed().as_secs_f64() * 10.0).round() / 10.0,
         town: kept.then(|| stage.town.display().to_string()),
@@ -187,20 +209,33 @@ fn good(s: &Summary) -> bool {
     all && s.lost == 0 && s.doubled == 0 && s.red_landings == 0 && s.proof == "clean"
 }
 
+/// What came of it.
+struct Played {
+    audit: Audit,
+    kills: u64,
+    deaths: u64,
+    server_deaths: u64,
+    recover_ms: Option<u64>,
+    proof: String,
+}
+
 fn play(
     args: &DemoArgs,
     stage: &Stage,
     out: &mut Screen,
     started: Instant,
-) -> Result<(Audit, (u64, u64), String), DemoError> {
+) -> Result<Played, DemoError> {
     let beads = story::file(stage, args, out)?;
     let deadline = started + Duration::from_secs(args.timeout);
-    let mut chaos = Chaos::new(args.seed, args.kills);
+    let mut chaos = Chaos::new(args.seed, args.kills, DAEMON_MS);
+    let mut server = ServerChaos::new(args.seed, args.server_kills);
     let mut watch = Watch::new(stage, &beads, deadline, args.expects_deaths());
-    watch.run(&mut chaos, out)?;
+    watch.run(&mut chaos, &mut server, out)?;
     let proof = stage.proof()?;
     let audit = Audit::read(stage, &beads)?;
-    Ok((audit, (chaos.done(), watch.restarts()), proof))
+    let (kills, deaths) = (chaos.done(), watch.restarts());
+    let (server_deaths, recover_ms) = (server.done(), server.longest_ms());
+    Ok(Played { audit, kills, deaths, server_deaths, recover_ms, proof })
 }
 
 fn show(args: &DemoArgs, s: &Summary, good: bool, out: &mut Screen) -> Result<(), DemoError> {
@@ -224,6 +259,11 @@ fn show(args: &DemoArgs, s: &Summary, good: bool, out: &mut Screen) -> Result<()
         (
             "daemon killed here (died otherwise)",
             format!("{} ({})", s.daemon_kills, s.daemon_deaths),
+        ),
+        ("server killed here", s.server_deaths.to_string()),
+        (
+            "longest wait for a write after such a kill",
+            s.recover_ms.map_or("-".to_owned(), |ms| format!("{ms} ms")),
         ),
         ("proof of every landing", s.proof.clone()),
         ("seconds", format!("{:.1}", s.seconds)),

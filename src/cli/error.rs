@@ -31,7 +31,9 @@ pub fn exit(code: &str) -> u8 {
         "usage" => USAGE,
         "config" | "mismatch" | "io" | "foreign_directory" | "nested_town" => CONFIG,
         "busy" | "unavailable" | "town_locked" | "writer_held" | "no_database" | "no_reader"
-        | "store_engine" | "store_down" | "store_owned" | "store_io" => UNAVAILABLE,
+        | "store_engine" | "store_differs" | "store_down" | "store_owned" | "store_io" => {
+            UNAVAILABLE
+        }
         "unknown_outcome" => UNKNOWN,
         "internal" | "store" | "store_damaged" | "store_foreign" | "store_newer"
         | "store_other_build" => INTERNAL,

@@ -32,7 +32,7 @@ pub fn show_ms(ms: i64) -> String {
 /// Whether a setting of this name is a duration.
 #[must_use]
 pub fn is_duration(name: &str) -> bool {
-    name.ends_with("_ms") || name == "timeout" || name.ends_with("_timeout")
+    name.ends_with("_ms") || name == "timeout" || name.ends_with("_timeout") || name == "keep"
 }
 
 /// Turns the text of a duration into its milliseconds; anything else stays as it is.

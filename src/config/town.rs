@@ -98,7 +98,7 @@ pub struct DaemonFile {
     /// The Deacon's round.
     #[serde(default)]
     pub heartbeat: Patrol,
-    /// By name: `witness` and `wisp_reaper` have periods.
+    /// By name.
     #[serde(default)]
     pub patrols: Patrols,
 }
@@ -111,6 +111,14 @@ pub struct Patrols {
     pub witness: Patrol,
     /// The dog that removes what is ephemeral and old.
     pub wisp_reaper: Reaper,
+    /// The dogs that make histories shorter.
+    pub compactor_dog: Patrol,
+    /// The dog that looks after the place where all databases are.
+    pub doctor_dog: Patrol,
+    /// The dogs that copy databases.
+    pub dolt_backup: Patrol,
+    /// The dogs that bring rows into the git archive.
+    pub jsonl_git_backup: Patrol,
 }
 
 /// One round by the clock.
@@ -160,6 +168,10 @@ impl Default for DaemonFile {
             patrols: Patrols {
                 witness: Patrol { enabled: true, interval: every("1m") },
                 wisp_reaper: Reaper { enabled: true, interval: every("30m"), max_age: every("2h") },
+                compactor_dog: Patrol { enabled: true, interval: every("30m") },
+                doctor_dog: Patrol { enabled: true, interval: every("30m") },
+                dolt_backup: Patrol { enabled: true, interval: every("15m") },
+                jsonl_git_backup: Patrol { enabled: true, interval: every("15m") },
             },
         }
     }
@@ -184,6 +196,10 @@ impl DaemonFile {
             ("patrols.witness", "patrol_every_ms", &self.patrols.witness),
             ("patrols.wisp_reaper", "reaper_every_ms", &reap),
             ("patrols.wisp_reaper.max_age", "nudge_ttl_ms", &max_age),
+            ("patrols.compactor_dog", "compactor_every_ms", &self.patrols.compactor_dog),
+            ("patrols.doctor_dog", "doctor_every_ms", &self.patrols.doctor_dog),
+            ("patrols.dolt_backup", "backup_every_ms", &self.patrols.dolt_backup),
+            ("patrols.jsonl_git_backup", "archive_every_ms", &self.patrols.jsonl_git_backup),
         ];
         let mut limits = Map::new();
         for (key, limit, patrol) in periods {

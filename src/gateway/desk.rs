@@ -6,6 +6,7 @@
 mod allow;
 mod beads;
 mod caller;
+mod dogs;
 mod past;
 mod town;
 mod write;
@@ -170,6 +171,7 @@ impl Desk {
             }
             Query::Message { id } => result(&self.message(id)?),
             Query::Convoys { all } => result(&self.convoys(*all)?),
+            Query::DogRuns { limit } => result(&self.dog_runs(*limit)?),
             Query::Status => result(&self.status(now)?),
         }
     }

@@ -27,14 +27,65 @@ pub struct Deacon {
     limits: Limits,
     beats: BTreeMap<String, i64>,
     next_round: i64,
-    next_reaper: i64,
+    /// When each kind of dog runs next.
+    next_dogs: [i64; KINDS.len()],
+}
+
+/// The kinds of dogs, and how long after the Deacon's start each runs for the first time, in
+/// milliseconds. Upkeep of stores is put off, so that a start does its work first.
+const KINDS: [(Kind, i64); 5] = [
+    (Kind::Reaper, 0),
+    (Kind::Backup, 60_000),
+    (Kind::Archive, 75_000),
+    (Kind::Compactor, 90_000),
+    (Kind::Doctor, 30_000),
+];
+
+/// A kind of dog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Reaper,
+    Backup,
+    Archive,
+    Compactor,
+    Doctor,
+}
+
+impl Kind {
+    fn every_ms(self, limits: &Limits) -> i64 {
+        match self {
+            Self::Reaper => limits.reaper_every_ms,
+            Self::Backup => limits.backup_every_ms,
+            Self::Archive => limits.archive_every_ms,
+            Self::Compactor => limits.compactor_every_ms,
+            Self::Doctor => limits.doctor_every_ms,
+        }
+    }
+
+    /// The dogs of this kind in a town.
+    fn names(self, rigs: &[RigName]) -> Vec<String> {
+        let of = |word: &str| -> Vec<String> {
+            let hq = [format!("{word}-hq")];
+            hq.into_iter().chain(rigs.iter().map(|rig| format!("{word}-{rig}"))).collect()
+        };
+        match self {
+            // hq's own reaper tells those of the rigs what is held elsewhere.
+            Self::Reaper => std::iter::once("reaper".to_owned())
+                .chain(rigs.iter().map(|rig| format!("reaper-{rig}")))
+                .collect(),
+            Self::Backup => of("backup"),
+            Self::Archive => of("archive"),
+            Self::Compactor => of("compactor"),
+            Self::Doctor => vec!["doctor".to_owned()],
+        }
+    }
 }
 
 impl Deacon {
     /// The Deacon of a town with these rigs.
     #[must_use]
     pub fn new(rigs: Vec<RigName>, limits: Limits) -> Self {
-        Self { rigs, limits, beats: BTreeMap::new(), next_round: 0, next_reaper: 0 }
+        Self { rigs, limits, beats: BTreeMap::new(), next_round: 0, next_dogs: [0; KINDS.len()] }
     }
 
     /// Every direction between two databases: a wake-up that got lost costs one round at most.
@@ -46,6 +97,24 @@ impl Deacon {
             others.map(|dst| Address::Relay(src.clone(), dst.clone()))
         });
         pairs.collect()
+    }
+
+    /// Tells the dogs whose time has come to run.
+    fn send_dogs(&mut self, d: &mut Decision, now: i64) {
+        for ((kind, first_ms), next) in KINDS.into_iter().zip(&mut self.next_dogs) {
+            let every = kind.every_ms(&self.limits);
+            if *next == 0 {
+                *next = now + first_ms.min(every);
+            }
+            if now >= *next {
+                *next = now + every;
+                for name in kind.names(&self.rigs) {
+                    let run = DogMessage::Run { rigs: self.rigs.clone() };
+                    d.after.push(After::Tell(Address::Dog(name), Message::Dog(run)));
+                }
+            }
+            d.wake(*next);
+        }
     }
 
     /// When each component was last heard of; absent is unknown, not stale.
@@ -97,15 +166,8 @@ impl Machine for Deacon {
             }
             d.after.extend(self.relays().into_iter().map(After::Wake));
         }
-        if now >= self.next_reaper {
-            self.next_reaper = now + self.limits.reaper_every_ms;
-            let dogs = std::iter::once("reaper".to_owned())
-                .chain(self.rigs.iter().map(|rig| format!("reaper-{rig}")));
-            for name in dogs {
-                d.after.push(After::Tell(Address::Dog(name), Message::Dog(DogMessage::Run)));
-            }
-        }
-        d.wake(self.next_round.min(self.next_reaper));
+        self.send_dogs(&mut d, now);
+        d.wake(self.next_round);
         d
     }
 }

@@ -39,6 +39,14 @@ pub struct Limits {
     pub deacon_stale_ms: i64,
     /// Between two runs of the reaper.
     pub reaper_every_ms: i64,
+    /// Between two looks of the backup dogs.
+    pub backup_every_ms: i64,
+    /// Between two looks of the archive dogs.
+    pub archive_every_ms: i64,
+    /// Between two looks of the compactors.
+    pub compactor_every_ms: i64,
+    /// Between two rounds of the doctor.
+    pub doctor_every_ms: i64,
     /// Nudges older than this are removed.
     pub nudge_ttl_ms: i64,
     /// Parcels carried at once.
@@ -77,6 +85,10 @@ impl Default for Limits {
             heartbeat_every_ms: 180_000,
             deacon_stale_ms: 300_000,
             reaper_every_ms: 30 * 60_000,
+            backup_every_ms: 15 * 60_000,
+            archive_every_ms: 15 * 60_000,
+            compactor_every_ms: 30 * 60_000,
+            doctor_every_ms: 30 * 60_000,
             nudge_ttl_ms: 2 * 3_600_000,
             relay_batch: 64,
             group_max: 100,
@@ -85,6 +97,42 @@ impl Default for Limits {
             dispatch_batch: 256,
             server_crashes_max: 5,
             server_crash_period_ms: 15 * 60_000,
+        }
+    }
+}
+
+/// How long stored data lives, and how much of it there may be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Life {
+    /// What ended longer ago goes: read mail, landed convoys, cleared conditions, ended sessions,
+    /// gate runs that prove no landing, runs of dogs.
+    pub ephemera_keep_ms: i64,
+    /// Beads closed longer ago go.
+    pub beads_keep_ms: i64,
+    /// Things that go in one transaction.
+    pub decay_batch: usize,
+    /// Commits above which a history is made shorter; at most half of it is left.
+    pub commits_max: i64,
+    /// Megabytes above which a history is made shorter, and flat if that is not enough.
+    pub size_mb_max: i64,
+    /// So many times the size after the last compaction is too much.
+    pub growth_max: i64,
+    /// How far back the past can be read: `history.keep`.
+    #[serde(skip)]
+    pub history_keep_ms: i64,
+}
+
+impl Default for Life {
+    fn default() -> Self {
+        Self {
+            ephemera_keep_ms: 7 * 86_400_000,
+            beads_keep_ms: 30 * 86_400_000,
+            decay_batch: 200,
+            commits_max: 2_000,
+            size_mb_max: 256,
+            growth_max: 8,
+            history_keep_ms: 7 * 86_400_000,
         }
     }
 }

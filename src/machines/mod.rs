@@ -9,6 +9,8 @@ pub mod boot;
 pub mod deacon;
 pub mod dispatcher;
 pub mod dog;
+pub mod dog_doctor;
+pub mod dog_store;
 pub mod driver;
 pub mod lane;
 pub mod limits;

@@ -10,6 +10,9 @@ use crate::model::ids::Identity;
 use crate::model::ids::RigName;
 use crate::model::ops::Fact;
 
+/// What the names of dogs that look after one database begin with.
+const KENNELS: [&str; 4] = ["reaper-", "backup-", "archive-", "compactor-"];
+
 /// A machine of a town.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Address {
@@ -39,7 +42,9 @@ impl Address {
     pub fn is_of(&self, db: &Db) -> bool {
         match self {
             Self::Mayor | Self::Deacon | Self::Boot => false,
-            Self::Dog(name) => name.strip_prefix("reaper-") == Some(db.as_str()),
+            Self::Dog(name) => {
+                KENNELS.iter().any(|kind| name.strip_prefix(kind) == Some(db.as_str()))
+            }
             Self::Dispatcher(rig) | Self::Witness(rig) | Self::Refinery(rig) => {
                 Db::from(rig) == *db
             }
@@ -97,6 +102,8 @@ pub fn wakes(db: &Db, fact: &Fact) -> Vec<Address> {
         | Fact::ConvoyLanded { .. }
         | Fact::Alarm { .. }
         | Fact::Reaped { .. }
+        | Fact::Decayed { .. }
+        | Fact::Ran { .. }
         | Fact::Unchanged => Vec::new(),
     }
 }

@@ -164,6 +164,11 @@ pub enum Query {
         /// Landed ones too.
         all: bool,
     },
+    /// What dogs did, newest first; answered as `[DogRunView]`.
+    DogRuns {
+        /// Most rows.
+        limit: usize,
+    },
     /// The whole town at a glance; answered as `StatusView`.
     Status,
 }

@@ -3,6 +3,7 @@
 //! Field names and what is left out when empty follow upstream's JSON; what is the town's own has
 //! views of its own. Times are RFC 3339 in UTC with milliseconds. Nothing here asks a database.
 
+mod dogs;
 mod past;
 mod town;
 
@@ -24,6 +25,7 @@ use crate::model::rows::Change;
 use crate::model::rows::Comment;
 use crate::model::rows::Dep;
 
+pub use dogs::DogRunView;
 pub use past::BeadLine;
 pub use past::ChangedBead;
 pub use past::CommitView;

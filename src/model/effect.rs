@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::agent::Exit;
 use super::ids::BeadId;
+use super::ids::Db;
 use super::ids::RigName;
 use super::ids::RunId;
 use super::ids::SessionId;
@@ -17,6 +18,8 @@ use super::merge::GateResult;
 use super::merge::GateSpec;
 use super::merge::LandingStyle;
 use super::merge::Stacked;
+use super::upkeep::Chore;
+use super::upkeep::ChoreDone;
 
 /// A worker's place on disk: `<rig>/polecats/<name>/<rig>`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -167,6 +170,13 @@ pub enum Effect {
         /// The landed commit that holds its patches.
         landed: Sha,
     },
+    /// Do a chore to a database as a whole.
+    Upkeep {
+        /// Which.
+        db: Db,
+        /// What.
+        chore: Chore,
+    },
 }
 
 impl Effect {
@@ -184,6 +194,7 @@ impl Effect {
             Self::RunGates { .. } => "run_gates",
             Self::Land { .. } => "land",
             Self::RemoveBranch { .. } => "remove_branch",
+            Self::Upkeep { .. } => "upkeep",
         }
     }
 
@@ -199,6 +210,7 @@ impl Effect {
         "run_gates",
         "land",
         "remove_branch",
+        "upkeep",
     ];
 
     /// What makes two of them the same effect: verb, subject and attempt.
@@ -217,6 +229,7 @@ impl Effect {
             Self::RunGates { run, .. } => format!("{verb} {run}"),
             Self::Land { rig, tip, .. } => format!("{verb} {rig} {tip}"),
             Self::RemoveBranch { rig, branch, .. } => format!("{verb} {rig} {branch}"),
+            Self::Upkeep { db, chore } => format!("{verb} {db} {}", chore.name()),
         }
     }
 }
@@ -287,6 +300,11 @@ pub enum Outcome {
     },
     /// The branch is gone.
     BranchRemoved,
+    /// The chore is done, or was not to be done; it says which.
+    Kept {
+        /// What came of it.
+        done: ChoreDone,
+    },
     /// The other database has applied the parcels.
     Delivered,
     /// The verb could not be done; trying again may help.

@@ -19,4 +19,5 @@ pub mod rows;
 pub mod sql;
 pub mod table;
 pub mod tx;
+pub mod upkeep;
 pub mod value;

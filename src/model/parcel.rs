@@ -51,6 +51,13 @@ pub enum Parcel {
         /// Who wants to know.
         db: Db,
     },
+    /// Any: `db` does not want to hear of this bead any more.
+    Unwatch {
+        /// The bead.
+        bead: BeadId,
+        /// Who wanted to know.
+        db: Db,
+    },
     /// Any: a bead that is shadowed here was closed or reopened there.
     Shadow {
         /// The bead.

@@ -153,12 +153,18 @@ impl BeadFilter {
             && self.labels.iter().all(|label| labels.contains(label))
             && (self.label_any.is_empty() || self.label_any.iter().any(|l| labels.contains(l)))
             && self.parent.as_ref().is_none_or(|parent| is_under(&bead.id, parent))
-            && self.title_contains.as_ref().is_none_or(|part| {
-                bead.title.to_ascii_lowercase().contains(&part.to_ascii_lowercase())
-            })
+            && self.title_fits(&bead.title)
             && (self.ids.is_empty() || self.ids.contains(&bead.id))
             && (!self.ready || could_start(bead, self.now_ms))
             && (!self.blocked || bead.blocked)
+    }
+
+    /// Whether a title has the wanted part.
+    #[must_use]
+    pub fn title_fits(&self, title: &str) -> bool {
+        self.title_contains
+            .as_ref()
+            .is_none_or(|part| title.to_ascii_lowercase().contains(&part.to_ascii_lowercase()))
     }
 
     /// The order of two beads.

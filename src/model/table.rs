@@ -3,7 +3,9 @@
 //! Engines read these descriptors to make SQL; the in-memory transaction reads them to make keys.
 //! A new noun is one `rows!` entry plus its name in [`crate::model::rows::TABLES`].
 
+use super::tx::TxError;
 use super::value::BadCell;
+use super::value::KEY_MAX;
 use super::value::Kind;
 use super::value::Value;
 
@@ -82,6 +84,33 @@ impl Table {
     #[must_use]
     pub fn project(&self, columns: &[&str], row: &[Value]) -> Vec<Value> {
         columns.iter().map(|name| row[self.position(name)].clone()).collect()
+    }
+
+    /// Whether every engine can keep this row: one cell for each column, short text where a column
+    /// is of that kind.
+    ///
+    /// # Errors
+    /// [`TxError::TooLong`]; [`TxError::Engine`] for another number of cells, a defect of the caller.
+    pub fn admit(&self, row: &[Value]) -> Result<(), TxError> {
+        if row.len() != self.columns.len() {
+            return Err(TxError::Engine(format!(
+                "table {} has {} columns, not {}",
+                self.name,
+                self.columns.len(),
+                row.len()
+            )));
+        }
+        let long = |(column, value): &(&Column, &Value)| match value {
+            // Bytes bound characters from above, and are known without counting.
+            Value::Text(text) => {
+                column.kind == Kind::Key && text.len() > KEY_MAX && text.chars().count() > KEY_MAX
+            }
+            Value::Null | Value::Int(_) => false,
+        };
+        match self.columns.iter().zip(row).find(long) {
+            Some((column, _)) => Err(TxError::TooLong { table: self.name, column: column.name }),
+            None => Ok(()),
+        }
     }
 
     /// The key of a stored row.

@@ -7,6 +7,7 @@ use super::table::Row;
 use super::table::Table;
 use super::value::BadCell;
 use super::value::Cell;
+use super::value::KEY_MAX;
 use super::value::Value;
 
 /// What went wrong below an op.
@@ -31,6 +32,14 @@ pub enum TxError {
     Missing {
         /// The table.
         table: &'static str,
+    },
+    /// A text is longer than its column takes.
+    #[error("{table}.{column} takes at most {KEY_MAX} characters: use a shorter text")]
+    TooLong {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
     },
     /// The engine failed; the message is the engine's own.
     #[error("{0}")]

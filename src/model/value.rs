@@ -19,6 +19,9 @@ pub enum Value {
     Text(String),
 }
 
+/// Most characters of a [`Kind::Key`] text.
+pub const KEY_MAX: usize = 255;
+
 /// How a column is declared by an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

@@ -7,6 +7,11 @@ use crate::machines::boot::Boot;
 use crate::machines::deacon::Deacon;
 use crate::machines::dispatcher::Dispatcher;
 use crate::machines::dog::Reaper;
+use crate::machines::dog_doctor;
+use crate::machines::dog_doctor::Doctor;
+use crate::machines::dog_store::StoreDog;
+use crate::machines::dog_store::Trade;
+use crate::machines::limits::Life;
 use crate::machines::limits::Limits;
 use crate::machines::mayor::Mayor;
 use crate::machines::polecat::Polecat;
@@ -28,6 +33,8 @@ pub(super) struct Casting {
     pub rigs: Vec<(RigName, String)>,
     /// Bounds.
     pub limits: Limits,
+    /// How long stored data lives.
+    pub life: Life,
     /// How every queue runs.
     pub queue: QueueSettings,
 }
@@ -51,8 +58,12 @@ pub(super) enum Cast {
     Deacon(Deacon),
     /// Boot.
     Boot(Boot),
-    /// A dog.
+    /// A dog that removes rows.
     Reaper(Reaper),
+    /// A dog that looks after a stored database.
+    StoreDog(StoreDog),
+    /// The dog that looks after all of them.
+    Doctor(Doctor),
 }
 
 /// Runs an expression on whichever machine it is.
@@ -68,6 +79,8 @@ macro_rules! each {
             Cast::Deacon($machine) => $body,
             Cast::Boot($machine) => $body,
             Cast::Reaper($machine) => $body,
+            Cast::StoreDog($machine) => $body,
+            Cast::Doctor($machine) => $body,
         }
     };
 }
@@ -76,6 +89,21 @@ impl Casting {
     fn prefix(&self, rig: &RigName) -> String {
         let found = self.rigs.iter().find(|(name, _)| name == rig);
         found.map(|(_, prefix)| prefix.clone()).unwrap_or_default()
+    }
+
+    fn dog(&self, name: &str, limits: Limits) -> Cast {
+        if name == dog_doctor::NAME {
+            return Cast::Doctor(Doctor::new(limits));
+        }
+        let life = self.life.clone();
+        for trade in Trade::ALL {
+            let db = name.strip_prefix(trade.word()).and_then(|rest| rest.strip_prefix('-'));
+            if let Some(db) = db {
+                return Cast::StoreDog(StoreDog::new(trade, Db::from(db), limits, life));
+            }
+        }
+        let db = name.strip_prefix("reaper-").map_or_else(Db::hq, Db::from);
+        Cast::Reaper(Reaper::new(name.to_owned(), db, limits, life))
     }
 
     /// The machine at an address, with an empty memory.
@@ -89,10 +117,7 @@ impl Casting {
                 Cast::Deacon(Deacon::new(rigs, limits))
             }
             Address::Boot => Cast::Boot(Boot::new(limits)),
-            Address::Dog(name) => {
-                let db = name.strip_prefix("reaper-").map_or_else(Db::hq, Db::from);
-                Cast::Reaper(Reaper::new(name.clone(), db, limits))
-            }
+            Address::Dog(name) => self.dog(name, limits),
             Address::Dispatcher(rig) => {
                 Cast::Dispatcher(Dispatcher::new(rig.clone(), self.prefix(rig), limits))
             }

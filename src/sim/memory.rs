@@ -78,14 +78,7 @@ impl Slot {
     }
 
     fn key_of(&self, row: &[Value]) -> Result<Cells, TxError> {
-        if row.len() != self.table.columns.len() {
-            return Err(TxError::Engine(format!(
-                "table {} has {} columns, not {}",
-                self.table.name,
-                self.table.columns.len(),
-                row.len()
-            )));
-        }
+        self.table.admit(row)?;
         Ok(self.key.iter().map(|&at| row[at].clone()).collect())
     }
 

@@ -12,6 +12,7 @@ mod oracle;
 mod people;
 mod plan;
 mod rng;
+mod shelves;
 mod town;
 mod world;
 
@@ -22,6 +23,7 @@ use serde::Serialize;
 pub use plan::Fault;
 pub use plan::Faults;
 
+use crate::machines::limits::Life;
 use crate::machines::limits::Limits;
 use crate::machines::refinery::QueueSettings;
 use crate::model::ids::RigName;
@@ -113,7 +115,17 @@ fn casting(config: &Config) -> Casting {
         stuck_max: 10,
         rework_max: 8,
     };
-    Casting { rigs, limits, queue }
+    Casting { rigs, limits, life: life(), queue }
+}
+
+/// Stored data lives so shortly that a run of days sees the end of it.
+fn life() -> Life {
+    Life {
+        ephemera_keep_ms: DAY_MS / 2,
+        beads_keep_ms: DAY_MS,
+        commits_max: 400,
+        ..Life::default()
+    }
 }
 
 /// Runs a town from its first moment to rest.

@@ -21,13 +21,16 @@ use crate::model::ids::RigName;
 use crate::model::merge::Cycle;
 use crate::model::merge::MrState;
 use crate::model::merge::Verdict;
+use crate::model::ops::Doomed;
 use crate::model::ops::Fact;
 use crate::model::ops::Facts;
 use crate::model::ops::Op;
 use crate::model::rows::Agent;
 use crate::model::rows::Bead;
+use crate::model::rows::Dep;
 use crate::model::rows::GateRun;
 use crate::model::rows::Label;
+use crate::model::rows::Landing;
 use crate::model::rows::MergeRequest;
 use crate::model::rows::Order;
 use crate::model::rows::Outbox;
@@ -37,11 +40,23 @@ use crate::model::value::Cell;
 use crate::model::value::Name;
 
 /// Number of invariants.
-pub(super) const INVARIANTS: usize = 14;
+pub(super) const INVARIANTS: usize = 15;
 
 /// What was true of the rows that an op names, before it.
 pub(super) struct Before {
     incarnation: Option<(i64, i64)>,
+    /// Beads that a decay names.
+    doomed: Vec<Last>,
+}
+
+/// The last that was seen of a bead that a decay names.
+#[derive(Clone, Debug)]
+struct Last {
+    id: BeadId,
+    closed: bool,
+    changed_at: i64,
+    /// An open bead that names it, or that it names.
+    needed_by: Option<BeadId>,
 }
 
 /// Violations and counts.
@@ -53,6 +68,7 @@ pub(super) struct Oracle {
     pub(super) violations: Vec<String>,
     applied: BTreeMap<(Db, Db), i64>,
     merged: BTreeSet<BeadId>,
+    decayed: Vec<Last>,
     /// Merge requests that landed.
     pub(super) merges: u64,
     /// Effects done, ever.
@@ -90,7 +106,11 @@ impl Oracle {
             let row = tx.row::<Agent>(agent).ok().flatten()?;
             Some((given, row.incarnation))
         });
-        Before { incarnation }
+        let doomed = match op {
+            Op::Decay { doomed, .. } => doomed.iter().filter_map(|one| last_of(tx, one)).collect(),
+            _ => Vec::new(),
+        };
+        Before { incarnation, doomed }
     }
 
     pub(super) fn applied(&mut self, db: &Db, op: &Op, before: &Before, facts: &Facts) {
@@ -101,6 +121,12 @@ impl Oracle {
             self.check(8, given == current, || {
                 format!("{} for incarnation {given} was applied to {current}", op.name())
             });
+        }
+        for fact in facts {
+            if let Fact::Decayed { beads, .. } = fact {
+                let gone = before.doomed.iter().filter(|last| beads.contains(&last.id));
+                self.decayed.extend(gone.cloned());
+            }
         }
         if let Op::Deliver { src, seq, .. } = op
             && !facts.contains(&Fact::Unchanged)
@@ -121,7 +147,8 @@ impl Oracle {
     }
 
     pub(super) fn acted(&mut self, who: &Address, effect: &Effect, acted: &Acted, world: &World) {
-        if !matches!(effect, Effect::Watch { .. }) {
+        let looks = matches!(effect, Effect::Upkeep { chore, .. } if chore.only_looks());
+        if !matches!(effect, Effect::Watch { .. }) && !looks {
             self.effects += 1;
         }
         let broken = acted.broken.clone();
@@ -161,8 +188,9 @@ impl Oracle {
     }
 
     pub(super) fn look(&mut self, books: &mut Books, db: &Db, all: &[Facts], world: &World) {
-        let Some(rig) = db.rig() else { return };
         let tx = books.tx(db);
+        self.look_at_decay(tx, world.shelves.held_until(db), all);
+        let Some(rig) = db.rig() else { return };
         for fact in all.iter().flatten() {
             match fact {
                 Fact::Agent { id, .. } => self.look_at_agent(tx, id),
@@ -176,6 +204,23 @@ impl Oracle {
                 Fact::Queue { rig } => self.look_at_queue(tx, rig),
                 _ => {}
             }
+        }
+    }
+
+    /// What is gone was over, needed by nobody, and held elsewhere; what proves a landing stays.
+    fn look_at_decay(&mut self, tx: &mut MemoryDb, held: Option<i64>, all: &[Facts]) {
+        for last in std::mem::take(&mut self.decayed) {
+            let is_held = held.is_some_and(|held| last.changed_at < held);
+            self.check(15, last.closed && is_held && last.needed_by.is_none(), || {
+                format!("{last:?} is gone; copies hold what is before {held:?}")
+            });
+        }
+        if !all.iter().flatten().any(|fact| matches!(fact, Fact::Decayed { .. })) {
+            return;
+        }
+        for landing in tx.with::<Landing>(None, Vec::new()).unwrap_or_default() {
+            let proof = tx.row::<GateRun>(&landing.run).ok().flatten();
+            self.check(15, proof.is_some(), || format!("{} lost its proof", landing.tip));
         }
     }
 
@@ -296,6 +341,25 @@ impl Oracle {
     pub(super) fn hashed(&mut self, steps: u64) {
         self.looks[14] += steps;
     }
+}
+
+fn last_of(tx: &mut MemoryDb, one: &Doomed) -> Option<Last> {
+    let Doomed::Bead { id } = one else { return None };
+    let bead = tx.find::<Bead>("by_id", id).ok().flatten()?;
+    let key = vec![id.to_value()];
+    let mut near: Vec<BeadId> = Vec::new();
+    near.extend(tx.with::<Dep>(None, key.clone()).ok()?.into_iter().map(|dep| dep.target));
+    near.extend(tx.with::<Dep>(Some("by_target"), key).ok()?.into_iter().map(|dep| dep.bead));
+    let needed_by = near.into_iter().find(|other| {
+        let bead = tx.find::<Bead>("by_id", other).ok().flatten();
+        bead.is_some_and(|bead| bead.status != Status::Closed)
+    });
+    Some(Last {
+        id: id.clone(),
+        closed: bead.status == Status::Closed,
+        changed_at: bead.updated_at,
+        needed_by,
+    })
 }
 
 fn parked(tx: &mut MemoryDb, db: &Db) -> bool {

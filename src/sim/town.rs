@@ -33,6 +33,7 @@ use crate::model::effect::Outcome;
 use crate::model::ids::Db;
 use crate::model::ids::Identity;
 use crate::model::ids::SessionId;
+use crate::model::ops::Fact;
 use crate::model::ops::Facts;
 use crate::model::ops::Op;
 use crate::model::ops::Refused;
@@ -329,6 +330,10 @@ impl Town {
             return;
         }
         let touched = self.books.commit(db, self.now, &mut self.oracle);
+        let versioned = |fact: &Fact| !matches!(fact, Fact::Ran { .. } | Fact::Nudge { .. });
+        if touched.iter().flatten().any(|fact| *fact != Fact::Unchanged && versioned(fact)) {
+            self.world.shelves.moved(db, self.now);
+        }
         for facts in &touched {
             self.spread(db, facts);
         }
@@ -433,6 +438,7 @@ impl Town {
             Effect::Spawn(spec) => !self.world.sessions.contains_key(&spec.id),
             _ => false,
         };
+        self.world.shelves.tick(self.now);
         let acted = self.world.act(effect, &mut self.plan);
         self.oracle.acted(who, effect, &acted, &self.world);
         if let Effect::Spawn(spec) = effect

@@ -12,6 +12,7 @@ use super::plan::Fault;
 use super::plan::Plan;
 use super::rng::Hash;
 use super::rng::Stream;
+use super::shelves::Shelves;
 use crate::model::agent::Exit;
 use crate::model::effect::Bounced;
 use crate::model::effect::Candidate;
@@ -108,6 +109,8 @@ pub(super) struct World {
     pub sessions: BTreeMap<SessionId, Sim>,
     stream: Stream,
     made: u64,
+    /// Every stored database as a dog sees it.
+    pub shelves: Shelves,
 }
 
 impl World {
@@ -115,7 +118,13 @@ impl World {
     #[must_use]
     pub(super) fn new(seed: u64, rigs: &[RigName]) -> Self {
         let repos = rigs.iter().map(|rig| (rig.clone(), Repo::new(rig))).collect();
-        Self { repos, sessions: BTreeMap::new(), stream: Stream::new(seed, "world"), made: 0 }
+        Self {
+            repos,
+            sessions: BTreeMap::new(),
+            stream: Stream::new(seed, "world"),
+            made: 0,
+            shelves: Shelves::new(seed),
+        }
     }
 
     fn repo(&mut self, rig: &RigName) -> &mut Repo {
@@ -215,6 +224,10 @@ impl World {
             Effect::RemoveBranch { rig, branch, .. } => {
                 self.repo(rig).remote.remove(branch);
                 Acted::told(Outcome::BranchRemoved, delay)
+            }
+            Effect::Upkeep { db, chore } => {
+                let done = self.shelves.keep(db, chore);
+                Acted::told(Outcome::Kept { done }, delay)
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::store::server::Server;
 pub struct Standing {
     /// The directory of its databases, where its configuration says it.
     pub data_dir: String,
-    /// The server's own id, the same after each of its starts.
+    /// The id of this run of the server.
     pub server_id: String,
     /// Dolt's version.
     pub version: String,

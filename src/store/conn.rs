@@ -225,13 +225,20 @@ pub struct Dialect {
     pub ignore_table: Option<&'static str>,
     /// Asks for the names of the columns of a table, in order; one parameter.
     pub columns: &'static str,
+    /// Whether each definition is published by itself, so that a database whose making was
+    /// interrupted is there, without its version row.
+    pub piecemeal: bool,
     /// Asks how many tables there are.
     pub tables: &'static str,
+    /// Asks for the names of all tables.
+    pub table_names: &'static str,
     /// Asks for the message of the newest commit.
     pub last_message: &'static str,
     /// A table as it stood at a commit, where a table may be named in FROM. The commit is a full
     /// hash: see [`is_hash`].
     pub at: fn(table: &str, commit: &str) -> String,
+    /// Arguments by which `dolt_gc` frees all that is not reached, whatever its age.
+    pub collect: &'static [&'static str],
 }
 
 /// Whether a text is a full commit hash of either engine: it may then stand in a statement.
@@ -255,9 +262,12 @@ pub static DOLTLITE: Dialect = Dialect {
          pattern TEXT NOT NULL PRIMARY KEY, ignored TINYINT NOT NULL)",
     ),
     columns: "SELECT name FROM pragma_table_info(?) ORDER BY cid",
+    piecemeal: false,
     tables: "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table'",
+    table_names: "SELECT name FROM sqlite_master WHERE type = 'table'",
     last_message: "SELECT message FROM dolt_log WHERE commit_hash = dolt_hashof('HEAD')",
     at: |table, commit| format!("dolt_at_{table}('{commit}')"),
+    collect: &[],
 };
 
 /// Seconds in a day.

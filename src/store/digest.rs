@@ -103,7 +103,11 @@ pub fn digest_at(conn: &mut dyn Conn, commit: &str) -> Result<Digest, ConnError>
     Ok(Digest { tables })
 }
 
-fn digest_table(conn: &mut dyn Conn, table: &Table, from: &str) -> Result<TableDigest, ConnError> {
+pub(super) fn digest_table(
+    conn: &mut dyn Conn,
+    table: &Table,
+    from: &str,
+) -> Result<TableDigest, ConnError> {
     let mut hash = Sha256::new();
     let mut rows = 0;
     each_page(conn, table, from, |page| {

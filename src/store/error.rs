@@ -102,6 +102,22 @@ pub enum StoreError {
         /// What was seen.
         why: String,
     },
+    /// A copy that is not the same as what was copied.
+    #[error("the copy of database '{db}' differs ({what}): nothing was switched; try again")]
+    Differs {
+        /// The database.
+        db: Db,
+        /// Which tables.
+        what: String,
+    },
+    /// A chore was not done; nothing was changed.
+    #[error("database '{db}': {why}")]
+    Upkeep {
+        /// The database.
+        db: Db,
+        /// Why not.
+        why: String,
+    },
     /// The server does not answer.
     #[error("database '{db}' cannot be reached: {why}; start the server with 'gt dolt start'")]
     Down {
@@ -149,6 +165,8 @@ impl StoreError {
             Self::OtherBuild { .. } => "store_other_build",
             Self::Foreign { .. } => "store_foreign",
             Self::Damaged { .. } => "store_damaged",
+            Self::Differs { .. } => "store_differs",
+            Self::Upkeep { .. } => "store_upkeep",
             Self::Down { .. } => "store_down",
             Self::Engine { .. } => "store_engine",
             Self::Io { .. } => "store_io",

@@ -17,6 +17,10 @@ use crate::store::conn::Conn;
 use crate::store::conn::ConnError;
 use crate::store::doltlite::Tuning;
 use crate::store::error::StoreError;
+use crate::store::keep::backup;
+use crate::store::keep::backup::BACKUP_DIR;
+use crate::store::keep::backup::Backup;
+use crate::store::keep::backup::Restored;
 use crate::store::lock::Lock;
 use crate::store::place::Files;
 use crate::store::place::Place;
@@ -117,6 +121,7 @@ pub type Wrap = Arc<dyn Fn(Box<dyn Conn>) -> Box<dyn Conn> + Send + Sync>;
 /// block.
 pub struct Ledger {
     place: Arc<dyn Place>,
+    backups: PathBuf,
     settings: Settings,
     wrap: Option<Wrap>,
     known: Mutex<BTreeMap<Db, Arc<Database>>>,
@@ -133,7 +138,8 @@ impl Ledger {
                 Arc::new(ServerPlace::new(server.clone(), data, root.join(LOCKS_DIR)))
             }
         };
-        Self { place, settings, wrap: None, known: Mutex::default() }
+        let backups = root.join(BACKUP_DIR);
+        Self { place, backups, settings, wrap: None, known: Mutex::default() }
     }
 
     /// As [`Ledger::open`], with something between it and each of its connections.
@@ -243,6 +249,12 @@ impl Ledger {
         })
     }
 
+    /// A connection to a usable database, for whoever holds its writer.
+    pub(super) fn connection(&self, db: &Db) -> Result<Box<dyn Conn>, StoreError> {
+        let database = self.usable(db, None)?;
+        database.connect().map_err(database.failed())
+    }
+
     /// Runs `body` on a connection of its own that is in no transaction: for what the engine itself
     /// does, such as remotes.
     ///
@@ -266,6 +278,67 @@ impl Ledger {
         }
     }
 
+    /// Closes the connections to a database that nobody uses now.
+    pub(crate) fn close_idle(&self, db: &Db) {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(db).cloned();
+        if let Some(database) = known {
+            database.pool.close_idle();
+        }
+    }
+
+    /// A connection of its own to a database.
+    pub(crate) fn connect(&self, db: &Db) -> Result<Box<dyn Conn>, StoreError> {
+        let database = self.usable(db, None)?;
+        (database.opener)().map_err(database.failed())
+    }
+
+    /// A failure of the engine with the database's name.
+    pub(crate) fn failed(&self, db: &Db, error: ConnError) -> StoreError {
+        failed(db, &self.place.path(db))(error)
+    }
+
+    /// Bytes of a database on disk; 0 where they cannot be seen.
+    #[must_use]
+    pub fn size(&self, db: &Db) -> i64 {
+        self.place.size(db)
+    }
+
+    /// The directory of a database's backup.
+    #[must_use]
+    pub fn backup_dir(&self, db: &Db) -> PathBuf {
+        self.backups.join(db.as_str())
+    }
+
+    /// What is known of the newest backup of a database; `None` when there is none.
+    ///
+    /// # Errors
+    /// Its manifest cannot be read.
+    pub fn backup(&self, db: &Db) -> Result<Option<Backup>, StoreError> {
+        backup::manifest(&self.backup_dir(db))
+    }
+
+    /// Copies a database aside while it is used, and reads the copy back before it counts.
+    ///
+    /// # Errors
+    /// The copy could not be made or differs; the backup before it is still there.
+    pub fn back_up(&self, db: &Db, now_ms: i64) -> Result<Backup, StoreError> {
+        check_name(db)?;
+        self.place.look(db)?;
+        self.place.back_up(db, &self.backup_dir(db), now_ms)
+    }
+
+    /// Puts the newest backup in the place of a database, under its writer lock; what was there is
+    /// kept aside. Every acknowledged change since the backup is missing afterwards.
+    ///
+    /// # Errors
+    /// [`StoreError::Held`], and no backup that can be read: nothing was changed then.
+    pub fn restore(&self, db: &Db) -> Result<Restored, StoreError> {
+        check_name(db)?;
+        let _lock = self.lock(db, "restoring a backup", self.settings.writer_wait_ms)?;
+        self.forget(db);
+        self.place.restore(db, &self.backup_dir(db))
+    }
+
     fn lock(&self, db: &Db, what: &str, wait_ms: u64) -> Result<Lock, StoreError> {
         let path = self.place.lock_path(db);
         if let Some(dir) = path.parent() {
@@ -286,6 +359,9 @@ impl Ledger {
         let path = self.place.path(db);
         let opener = self.opener(db);
         let (mut conn, found) = look(db, &path, &opener)?;
+        if found == Found::Unfinished {
+            return Err(StoreError::NoDatabase { db: db.clone(), path });
+        }
         if let Found::Older(_) = found {
             drop(conn);
             let _lock = match held {

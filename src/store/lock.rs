@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::io::Seek as _;
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use rustix::fs::FlockOperation;
@@ -30,17 +31,13 @@ impl Lock {
     /// # Errors
     /// [`StoreError::Held`] with the holder's own words, [`StoreError::Io`].
     pub(crate) fn take(path: &Path, db: &Db, what: &str, wait_ms: u64) -> Result<Self, StoreError> {
-        let mut file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(StoreError::io(path))?;
+        let mut file = open(path)?;
         let mut tries = wait_ms / TRY_EVERY_MS;
         loop {
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => break,
+                // A store that was moved away meanwhile took the file with it.
+                Ok(()) if is_at(&file, path)? => break,
+                Ok(()) => file = open(path)?,
                 Err(Errno::WOULDBLOCK) if tries > 0 => {
                     tries -= 1;
                     pause::millis(TRY_EVERY_MS);
@@ -58,6 +55,26 @@ impl Lock {
             .and_then(|()| file.write_all(words.as_bytes()))
             .map_err(StoreError::io(path))?;
         Ok(Self { _file: file })
+    }
+}
+
+fn open(path: &Path) -> Result<File, StoreError> {
+    File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(StoreError::io(path))
+}
+
+/// Whether the open file is the one that the path names now.
+fn is_at(file: &File, path: &Path) -> Result<bool, StoreError> {
+    let open = file.metadata().map_err(StoreError::io(path))?;
+    match std::fs::metadata(path) {
+        Ok(named) => Ok(named.dev() == open.dev() && named.ino() == open.ino()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(StoreError::io(path)(error)),
     }
 }
 

@@ -6,10 +6,12 @@
 
 pub mod admin;
 pub mod conn;
+pub mod convert;
 pub mod digest;
 pub mod doltlite;
 pub mod epoch;
 pub mod error;
+pub mod keep;
 pub mod ledger;
 mod lock;
 mod outside;

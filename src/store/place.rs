@@ -13,6 +13,10 @@ use crate::store::conn::ConnError;
 use crate::store::doltlite::DoltLite;
 use crate::store::doltlite::Tuning;
 use crate::store::error::StoreError;
+use crate::store::keep::backup;
+use crate::store::keep::backup::Backup;
+use crate::store::keep::backup::Restored;
+use crate::store::keep::size;
 use crate::store::schema;
 
 /// Databases of one engine.
@@ -61,6 +65,21 @@ pub(super) trait Place: Send + Sync {
     /// # Errors
     /// The copy could not be made: nothing may be changed then.
     fn keep_copy(&self, db: &Db, schema: i64) -> Result<String, StoreError>;
+
+    /// Bytes on disk; 0 where they cannot be seen.
+    fn size(&self, db: &Db) -> i64;
+
+    /// Copies a database into a directory of its own and reads the copy back.
+    ///
+    /// # Errors
+    /// The copy could not be made, or differs: it does not count then.
+    fn back_up(&self, db: &Db, dir: &Path, now_ms: i64) -> Result<Backup, StoreError>;
+
+    /// Puts the backup of that directory in the place of a database; what was there is kept aside.
+    ///
+    /// # Errors
+    /// No backup can be read: nothing was changed then.
+    fn restore(&self, db: &Db, dir: &Path) -> Result<Restored, StoreError>;
 }
 
 /// A failure of the engine with the database's name; damage is told as damage.
@@ -142,6 +161,18 @@ impl Place for Files {
         let backup = path.with_extension(format!("db.schema-{schema}.backup"));
         fs::copy(&path, &backup).map_err(StoreError::io(&backup))?;
         Ok(backup.display().to_string())
+    }
+
+    fn size(&self, db: &Db) -> i64 {
+        size::bytes(&self.path(db))
+    }
+
+    fn back_up(&self, db: &Db, dir: &Path, now_ms: i64) -> Result<Backup, StoreError> {
+        backup::copy_file(db, &self.path(db), dir, self.tuning, now_ms)
+    }
+
+    fn restore(&self, db: &Db, dir: &Path) -> Result<Restored, StoreError> {
+        backup::restore_file(db, &self.path(db), dir, self.tuning)
     }
 }
 

@@ -7,8 +7,12 @@ use std::sync::PoisonError;
 
 use crate::model::ids::Db;
 use crate::model::tx::Tx;
+use crate::store::conn::Conn;
+use crate::store::conn::ConnError;
 use crate::store::error::GroupError;
 use crate::store::error::StoreError;
+use crate::store::keep::Busy;
+pub use crate::store::keep::Keep;
 use crate::store::ledger::Ledger;
 use crate::store::writer::Answers;
 use crate::store::writer::Submission;
@@ -35,6 +39,7 @@ pub struct HeldLedger {
     writers: Mutex<BTreeMap<Db, Arc<Mutex<Writer>>>>,
     wait_ms: u64,
     town: Option<String>,
+    busy: Busy,
 }
 
 impl HeldLedger {
@@ -42,7 +47,7 @@ impl HeldLedger {
     /// [`HeldLedger::hold`], waiting at most `wait_ms` for another holder.
     #[must_use]
     pub fn new(ledger: Arc<Ledger>, wait_ms: u64) -> Self {
-        Self { ledger, writers: Mutex::default(), wait_ms, town: None }
+        Self { ledger, writers: Mutex::default(), wait_ms, town: None, busy: Busy::default() }
     }
 
     /// As [`HeldLedger::new`], for the daemon of the town with this id: every database is claimed
@@ -64,6 +69,27 @@ impl HeldLedger {
     /// [`StoreError`].
     pub fn hold(&self, db: &Db) -> Result<(), StoreError> {
         self.writer(db).map(|_| ())
+    }
+
+    /// Databases to which a chore is being done.
+    #[must_use]
+    pub fn busy(&self) -> &Busy {
+        &self.busy
+    }
+
+    /// Runs `body` on the writer's connection, in no transaction, while no group runs.
+    ///
+    /// # Errors
+    /// [`StoreError`], also `body`'s own.
+    pub(crate) fn alone<T>(
+        &self,
+        db: &Db,
+        now_ms: i64,
+        body: impl FnOnce(&mut dyn Conn) -> Result<T, ConnError>,
+    ) -> Result<T, StoreError> {
+        let writer = self.writer(db)?;
+        let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.alone(now_ms, body)
     }
 
     fn writer(&self, db: &Db) -> Result<Arc<Mutex<Writer>>, StoreError> {

@@ -24,6 +24,7 @@ use crate::model::value::Value;
 use crate::store::conn::Conn;
 use crate::store::conn::ConnError;
 use crate::store::sql_tx::columns;
+use crate::store::sql_tx::limit;
 
 /// Most ids in one statement.
 const CHUNK: usize = 500;
@@ -73,12 +74,15 @@ pub fn list(conn: &mut dyn Conn, filter: &BeadFilter) -> Result<Vec<Bead>, ConnE
         columns(Bead::TABLE, "b."),
         wheres.text()
     );
-    if let Some(limit) = filter.limit {
+    // With a part of the title some rows are left out afterwards.
+    if let Some(limit) = limit(filter.limit.filter(|_| filter.title_contains.is_none())) {
         sql.push_str(" LIMIT ?");
-        wheres.params.push(Value::Int(i64::try_from(limit).unwrap_or(i64::MAX)));
+        wheres.params.push(limit);
     }
     let rows = conn.query(&sql, &wheres.params)?;
-    rows.into_iter().map(|row| Bead::from_values(row).map_err(bad)).collect()
+    let beads = rows.into_iter().map(|row| Bead::from_values(row).map_err(bad));
+    let fits = |bead: &Result<Bead, _>| bead.as_ref().map_or(true, |b| filter.title_fits(&b.title));
+    beads.filter(fits).take(filter.limit.unwrap_or(usize::MAX)).collect()
 }
 
 fn sort_column(sort: Sort) -> &'static str {
@@ -141,8 +145,10 @@ fn wheres(filter: &BeadFilter) -> Where {
         wheres.is("b.`id` > ? AND b.`id` < ?", range);
     }
     if let Some(part) = &filter.title_contains {
+        // A server lowers every letter, not only those of ASCII: what it finds too much is left
+        // out by `list`.
         let part = Value::Text(part.to_ascii_lowercase());
-        wheres.is("(? = '' OR instr(lower(b.`title`), ?) > 0)", [part.clone(), part]);
+        wheres.is("(? = '' OR instr(lower(b.`title`), lower(?)) > 0)", [part.clone(), part]);
     }
     wheres.any_of("b.`id`", &filter.ids);
     wheres

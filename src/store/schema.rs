@@ -42,6 +42,8 @@ const BEGINNING: u64 = 1024;
 pub const META_TABLE: &str = Meta::TABLE.name;
 /// The name of the row that has the fingerprint of all tables.
 const SHAPE_ROW: &str = "store.shape";
+/// Rows that say how this very store was made.
+pub(super) const OWN_ROWS: [&str; 2] = [VERSION_ROW, SHAPE_ROW];
 
 /// One numbered step: what it is called in the history, and what it does.
 ///
@@ -73,6 +75,8 @@ pub enum Found {
     Current,
     /// It must be brought up from this schema first.
     Older(i64),
+    /// Its making was interrupted: it does not count, and is completed when it is made again.
+    Unfinished,
 }
 
 /// Runs the steps that a store at schema `from` lacks, in one commit.
@@ -274,6 +278,9 @@ pub fn inspect_file(path: &Path) -> Result<(), StoreError> {
 /// [`StoreError::Newer`], [`StoreError::OtherBuild`], [`StoreError::Foreign`],
 /// [`StoreError::Damaged`]; an engine's failure as the inner `ConnError`.
 pub fn inspect(conn: &mut dyn Conn, path: &Path) -> Result<Result<Found, StoreError>, ConnError> {
+    if conn.dialect().piecemeal && version_of(conn)?.is_none() && only_ours(conn)? {
+        return Ok(Ok(Found::Unfinished));
+    }
     let tables = match conn.query(conn.dialect().tables, &[]) {
         Ok(rows) => match rows.first().and_then(|row| row.first()) {
             Some(Value::Int(n)) => *n,
@@ -315,6 +322,19 @@ pub fn inspect(conn: &mut dyn Conn, path: &Path) -> Result<Result<Found, StoreEr
             Ok(Err(StoreError::OtherBuild { path: path.into(), found, known }))
         }
     }
+}
+
+/// Whether a database has no table but some of ours, or none at all.
+///
+/// # Errors
+/// As [`Conn::query`].
+pub fn only_ours(conn: &mut dyn Conn) -> Result<bool, ConnError> {
+    let names = conn.query(conn.dialect().table_names, &[])?;
+    let ours = |row: &Vec<Value>| match row.first() {
+        Some(Value::Text(name)) => TABLES.iter().any(|table| table.name == name),
+        _ => false,
+    };
+    Ok(names.iter().all(ours))
 }
 
 /// The schema number that a store says it has; `None` where it is not whole.

@@ -225,18 +225,6 @@ impl<'a> SqlTx<'a> {
     }
 }
 
-fn fits(table: &Table, row: &[Value]) -> Result<(), TxError> {
-    if row.len() == table.columns.len() {
-        return Ok(());
-    }
-    Err(TxError::Engine(format!(
-        "table {} has {} columns, not {}",
-        table.name,
-        table.columns.len(),
-        row.len()
-    )))
-}
-
 impl Tx for SqlTx<'_> {
     fn get(&mut self, table: &'static Table, key: &[Value]) -> Result<Option<Vec<Value>>, TxError> {
         if self.at.is_none() {
@@ -248,12 +236,12 @@ impl Tx for SqlTx<'_> {
     }
 
     fn insert(&mut self, table: &'static Table, row: Vec<Value>) -> Result<(), TxError> {
-        fits(table, &row)?;
+        table.admit(&row)?;
         self.execute(table, &Self::texts(table)?.insert, &row).map(|_| ())
     }
 
     fn update(&mut self, table: &'static Table, mut row: Vec<Value>) -> Result<(), TxError> {
-        fits(table, &row)?;
+        table.admit(&row)?;
         let texts = Self::texts(table)?;
         let Some(sql) = &texts.update else {
             let key = table.key_of(&row);
@@ -280,7 +268,9 @@ impl Tx for SqlTx<'_> {
     fn scan(&mut self, table: &'static Table, scan: &Scan) -> Result<Vec<Vec<Value>>, TxError> {
         let Some(select) = self.select(table)? else { return Ok(Vec::new()) };
         let (sql, params) = scan_text(table, &select, scan)?;
-        self.query(&sql, &params)
+        let mut rows = self.query(&sql, &params)?;
+        rows.truncate(scan.limit.unwrap_or(usize::MAX));
+        Ok(rows)
     }
 
     fn statement(&mut self, table: &'static Table, sql: &str) -> Result<usize, TxError> {
@@ -292,6 +282,15 @@ impl Tx for SqlTx<'_> {
         }
         answer
     }
+}
+
+/// Most rows that a statement is limited to.
+const LIMIT_MAX: usize = 100_000;
+
+/// The parameter of a LIMIT, where one is wanted. The server makes room for as many rows as it says
+/// before it sorts, and fails when there is not enough: a greater limit is kept by the caller.
+pub(super) fn limit(rows: Option<usize>) -> Option<Value> {
+    rows.filter(|rows| *rows <= LIMIT_MAX).and_then(|rows| i64::try_from(rows).ok()).map(Value::Int)
 }
 
 /// The statement of a scan. Null is compared by IS, since in SQL it equals nothing.
@@ -340,9 +339,9 @@ fn scan_text(
         sql.push_str(" ORDER BY ");
         sql.push_str(&order.join(", "));
     }
-    if let Some(limit) = scan.limit {
+    if let Some(limit) = limit(scan.limit) {
         sql.push_str(" LIMIT ?");
-        params.push(Value::Int(i64::try_from(limit).unwrap_or(i64::MAX)));
+        params.push(limit);
     }
     Ok((sql, params))
 }

@@ -245,6 +245,38 @@ impl Writer {
         })
     }
 
+    /// Runs `body` on the connection, in no transaction, after an open question is settled and
+    /// what others left is admitted. What `body` does to the history is the town's own doing.
+    ///
+    /// # Errors
+    /// Another daemon owns the database; the engine's failure, also within `body`.
+    pub(crate) fn alone<T>(
+        &mut self,
+        now_ms: i64,
+        body: impl FnOnce(&mut dyn Conn) -> Result<T, ConnError>,
+    ) -> Result<T, StoreError> {
+        if self.is_unsettled() {
+            self.settle()?;
+        }
+        let mut conn = self.ready()?;
+        let failed = |error| self.database.failed()(error);
+        if let Some(mine) = &self.owner {
+            let now = epoch::owner(&mut SqlTx::reader(conn.as_mut()));
+            let now = now.map_err(|error| failed(ConnError::Other(error.to_string())))?;
+            if let Some(owner) = now.filter(|now| now != mine) {
+                return Err(StoreError::Owned { db: self.database.db.clone(), owner });
+            }
+        }
+        if conn.disturbed().map_err(failed)? {
+            self.head = outside::admit(conn.as_mut(), &mut self.keys, &self.head, now_ms)
+                .map_err(failed)?;
+        }
+        let answer = body(conn.as_mut()).map_err(failed)?;
+        self.head = conn.head().map_err(failed)?;
+        self.conn = Some(conn);
+        Ok(answer)
+    }
+
     /// Whether the outcome of an earlier group is still to be settled.
     #[must_use]
     pub fn is_unsettled(&self) -> bool {

@@ -1,5 +1,6 @@
 //! The commands, as a person or an agent calls them.
 
+mod archive;
 mod bd;
 pub mod desk;
 mod dolt;
@@ -8,3 +9,5 @@ mod gt;
 mod mr_ready;
 mod past;
 mod running;
+mod served;
+mod server_down;

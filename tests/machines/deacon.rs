@@ -26,11 +26,11 @@ fn a_round_wakes_whoever_may_have_missed_something() {
       wake shop/refinery
       wake relay/hq/shop
       wake relay/shop/hq
-      tell dog/reaper run
-      tell dog/reaper-shop run
-      wake in 180000
+      tell dog/reaper run rigs=[shop]
+      tell dog/reaper-shop run rigs=[shop]
+      wake in 30000
     > wake
-      wake in 180000
+      wake in 30000
     ~ 180000 ms
     > wake
       tell boot deacon_alive
@@ -40,6 +40,13 @@ fn a_round_wakes_whoever_may_have_missed_something() {
       wake shop/refinery
       wake relay/hq/shop
       wake relay/shop/hq
+      tell dog/backup-hq run rigs=[shop]
+      tell dog/backup-shop run rigs=[shop]
+      tell dog/archive-hq run rigs=[shop]
+      tell dog/archive-shop run rigs=[shop]
+      tell dog/compactor-hq run rigs=[shop]
+      tell dog/compactor-shop run rigs=[shop]
+      tell dog/doctor run rigs=[shop]
       wake in 180000
     ");
 }

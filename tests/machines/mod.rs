@@ -5,6 +5,7 @@ mod boot;
 mod deacon;
 mod dispatcher;
 mod dog;
+mod dog_store;
 mod lane;
 mod mayor;
 mod polecat;

@@ -7,6 +7,7 @@ use gastown::model::table::Table;
 use gastown::model::tx::Scan;
 use gastown::model::tx::Tx;
 use gastown::model::tx::TxError;
+use gastown::model::value::KEY_MAX;
 use gastown::model::value::Kind;
 use gastown::model::value::Value;
 use gastown::sim::memory::MemoryDb;
@@ -57,16 +58,59 @@ fn table(at: usize) -> &'static Table {
 
 /// Few values, so that keys and unique values collide; odd ones, so that order is tested.
 fn value(kind: Kind, nullable: bool, seed: u8) -> Value {
-    const TEXTS: &[&str] =
-        &["", "a", "A", "ab", "a\u{0}b", "b", "é", "\u{1F600}", "~", "10", "9", "a.b", "a/b"];
-    const INTS: &[i64] = &[0, 1, -1, 2, 10, i64::MAX, i64::MIN];
+    // Order, case, ends, forms of one letter, what SQL and its clients escape.
+    const TEXTS: &[&str] = &[
+        "",
+        "a",
+        "A",
+        "ab",
+        "a\u{0}b",
+        "b",
+        "é",
+        "e\u{301}",
+        "É",
+        "ß",
+        "ss",
+        "\u{1F600}",
+        "~",
+        "10",
+        "9",
+        "a.b",
+        "a/b",
+        "a ",
+        " a",
+        " ",
+        "a\n",
+        "\\",
+        "\\0",
+        "'",
+        "\"",
+        "`",
+        "%",
+        "_",
+        "?",
+        "NULL",
+        "\u{feff}",
+        "\u{10ffff}",
+        "ﬀ",
+        "İ",
+    ];
+    const INTS: &[i64] = &[0, 1, -1, 2, 10, 1 << 53 | 1, i64::MAX, i64::MIN];
     let seed = usize::from(seed);
     if nullable && seed % 4 == 0 {
         return Value::Null;
     }
     match kind {
         Kind::Int => Value::Int(INTS[seed % INTS.len()]),
-        Kind::Key | Kind::Text => Value::Text(TEXTS[seed % TEXTS.len()].to_owned()),
+        Kind::Key | Kind::Text => {
+            // One of the longest that a key takes, and one that is too long for it.
+            let long = |letters| Value::Text("é".repeat(letters));
+            match seed % (TEXTS.len() + 2) {
+                at if at < TEXTS.len() => Value::Text(TEXTS[at].to_owned()),
+                at if at == TEXTS.len() => long(KEY_MAX),
+                _ => long(KEY_MAX + 1),
+            }
+        }
     }
 }
 
@@ -181,7 +225,7 @@ fn run_sql(tx: &mut SqlTx<'_>, verbs: &[Verb]) -> Vec<Answer> {
 fn random_verbs_in_one_transaction_answer_alike(home: &Home) {
     let (_ledger, db) = home.town();
     let conn = RefCell::new(home.conn(&db));
-    proptest!(home.cases(200, 40), |(verbs in verbs())| {
+    proptest!(home.cases(200, 60), |(verbs in verbs())| {
         let mut conn = conn.borrow_mut();
         // A case that failed before left its transaction open.
         conn.rollback().unwrap();
@@ -201,7 +245,7 @@ fn random_verbs_in_one_transaction_answer_alike(home: &Home) {
 fn random_transactions_that_commit_or_roll_back_leave_the_same_rows(home: &Home) {
     let (_ledger, db) = home.town();
     let state = RefCell::new((home.conn(&db), MemoryDb::new()));
-    proptest!(home.cases(60, 20), |(verbs in verbs(), keep in any::<bool>())| {
+    proptest!(home.cases(60, 30), |(verbs in verbs(), keep in any::<bool>())| {
         let (conn, memory) = &mut *state.borrow_mut();
         conn.begin(Intent::Write).unwrap();
         let mut tx = SqlTx::new(conn.as_mut());

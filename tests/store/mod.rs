@@ -1,10 +1,15 @@
 //! The ledger against its in-memory twin, and against damage, crashes and other writers.
 
 mod conformance;
+mod decay;
+mod discipline;
 mod faults;
 mod groups;
+mod growth;
 mod home;
 mod hooked;
+mod keep;
+mod killed;
 mod lists;
 mod past;
 mod samples;

@@ -20,6 +20,7 @@ use gastown::model::value::Name;
 use gastown::model::value::Value;
 use gastown::sim::memory::MemoryDb;
 use gastown::store::ledger::Ledger;
+use gastown::store::ledger::Settings;
 use gastown::store::writer::Submission;
 use gastown::store::writer::Writer;
 use proptest::prelude::ProptestConfig;
@@ -31,6 +32,15 @@ pub fn cases(count: u32) -> ProptestConfig {
 
 /// 2026-01-01.
 pub const T0: i64 = 1_767_225_600_000;
+
+/// A town with an empty database of a rig, in files, and its directory: for what is about files.
+pub fn town() -> (tempfile::TempDir, Ledger, Db) {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path(), Settings::default());
+    let db = Db::from("shop");
+    ledger.create_db(&db).unwrap();
+    (dir, ledger, db)
+}
 
 /// One op of one actor.
 pub fn one(actor: &str, op: Op) -> Submission {

@@ -16,6 +16,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use gastown::store::conn::Conn;
+use gastown::store::server;
 use gastown::store::server::DoltServer;
 use gastown::store::server::Server;
 
@@ -27,7 +28,7 @@ const USER: &str = "gt";
 const PASSWORD: &str = "for tests";
 
 /// A running server, or one that was killed and can be started again on the same port and data.
-pub struct Dolt {
+pub(crate) struct Dolt {
     dir: PathBuf,
     port: u16,
     child: Child,
@@ -47,18 +48,34 @@ fn program() -> PathBuf {
 }
 
 /// A port that nobody listened on a moment ago.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     listener.local_addr().expect("a bound listener has an address").port()
 }
 
+/// Where a server of this kind listens.
+pub(crate) fn address(port: u16) -> Server {
+    Server {
+        host: "127.0.0.1".to_owned(),
+        port,
+        user: USER.to_owned(),
+        password: PASSWORD.to_owned(),
+        database: String::new(),
+        tls: false,
+    }
+}
+
 impl Dolt {
-    /// Starts a server over `dir`, which is made, and gives it its user.
-    pub fn start(dir: &Path) -> Self {
+    /// Starts a server over `dir`, which is made where it is missing, and gives it its user.
+    pub(crate) fn start(dir: &Path) -> Self {
         let (dir, port) = (dir.to_owned(), free_port());
         prepare(&dir, port);
         let child = launch(&dir);
         let dolt = Self { dir, port, child };
+        if DoltServer::connect(&dolt.address()).is_ok() {
+            // An earlier server over the same directory has given it.
+            return dolt;
+        }
         let root = Server { user: "root".to_owned(), ..dolt.address() };
         let mut admin = DoltServer::connect(&root).expect("root can connect");
         for sql in [
@@ -72,38 +89,31 @@ impl Dolt {
     }
 
     /// Where it listens, whether or not it runs.
-    pub fn address(&self) -> Server {
-        Server {
-            host: "127.0.0.1".to_owned(),
-            port: self.port,
-            user: USER.to_owned(),
-            password: PASSWORD.to_owned(),
-            database: String::new(),
-            tls: false,
-        }
+    pub(crate) fn address(&self) -> Server {
+        address(self.port)
     }
 
     /// The directory of its databases.
     #[allow(dead_code, reason = "of use to measurements, not to every test")]
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.dir.join("data")
     }
 
     /// The process.
     #[allow(dead_code, reason = "of use to measurements, not to every test")]
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Kills it at once, and waits until the kernel has taken it away.
-    pub fn kill9(&mut self) {
+    pub(crate) fn kill9(&mut self) {
         // Only this child; one that is gone already is what is wanted.
         self.child.kill().ok();
         self.child.wait().ok();
     }
 
     /// Starts it again on the same port and data.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.kill9();
         self.child = launch(&self.dir);
     }
@@ -125,6 +135,8 @@ fn prepare(dir: &Path, port: u16) {
 }
 
 fn launch(dir: &Path) -> Child {
+    // As before every start: a kill may have struck the making of a database.
+    server::sweep(&dir.join("data")).expect("its data directory can be looked at");
     let mut child = Command::new(program())
         .args(["sql-server", "--config"])
         .arg(dir.join("config.yaml"))

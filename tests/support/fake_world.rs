@@ -73,6 +73,7 @@ impl FakeWorld {
     fn at_once(&self, effect: Effect) -> Outcome {
         let mut inner = self.inner.lock().unwrap();
         match effect {
+            Effect::Upkeep { .. } => Outcome::Failed { error: "no database here".to_owned() },
             Effect::MakeWorktree { .. } => Outcome::Worktree { head: Sha::from("c0") },
             Effect::Spawn(spec) => self.spawn(&mut inner, spec),
             Effect::Watch { .. } => Outcome::Exited { exit: Exit::Vanished },

@@ -3,5 +3,6 @@
 pub mod clock;
 pub mod dolt;
 pub mod fake_world;
+pub mod kennel;
 pub mod memory_port;
 pub mod processes;

@@ -157,6 +157,14 @@ struct State<'a> {
     started_at: i64,
 }
 
+/// A port of loopback that nobody has now.
+///
+/// # Errors
+/// There is none.
+pub fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
 impl Site {
     /// The site of a town's server.
     #[must_use]

@@ -21,7 +21,11 @@ pub(super) fn prepare(site: &Site) -> Result<(), DoltError> {
     for dir in [&site.dir, &site.dir.join("cfg"), &home.join(".dolt"), &site.data] {
         files::private_dir(dir).map_err(DoltError::io(dir))?;
     }
-    write(&home.join(".dolt").join("config_global.json"), QUIET)?;
+    // The program writes it in its own way from then on.
+    let global = home.join(".dolt").join("config_global.json");
+    if !global.exists() {
+        write(&global, QUIET)?;
+    }
     write(&site.config_path(), &config(site))
 }
 

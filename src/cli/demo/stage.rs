@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 
+use crate::adapters::dolt;
 use crate::adapters::interrupt;
 use crate::adapters::layout::Town;
 use crate::adapters::tool::Ended;
@@ -12,6 +13,7 @@ use crate::adapters::tool::Tool;
 use crate::cli::demo::DemoArgs;
 use crate::cli::demo::DemoError;
 use crate::cli::demo::screen::Screen;
+use crate::cli::gt::install::Engine;
 use crate::cli::render;
 use crate::cli::town::wiring;
 use crate::config::env;
@@ -64,7 +66,7 @@ impl Stage {
         let stage = Self::open(args)?;
         out.note(&format!("a town in {}", stage.town.display()));
         stage.make_origin()?;
-        stage.make(&stage.dir, &["install", &stage.town.display().to_string()])?;
+        stage.install(args)?;
         let origin = stage.origin.display().to_string();
         stage.make(&stage.town, &["rig", "add", RIG, &origin, "--prefix", PREFIX])?;
         let red = "echo 'this gate is always red'; exit 1";
@@ -76,13 +78,32 @@ impl Stage {
             ("limits.polecats_max".to_owned(), workers),
             ("limits.session_backoff_ms".to_owned(), "200".to_owned()),
         ];
-        let patience = ("limits.session_exits_max".to_owned(), "200".to_owned());
-        let more = args.expects_deaths().then_some(patience);
+        // Deaths that are meant say nothing of the sessions or of the server.
+        let patience = [
+            ("limits.session_exits_max".to_owned(), "200".to_owned()),
+            ("limits.server_crash_period_ms".to_owned(), "1000".to_owned()),
+        ];
+        let more = patience.into_iter().filter(|_| args.expects_deaths());
         for (key, value) in settings.into_iter().chain(more) {
             stage.gt(&["config", "set", &key, &value])?;
         }
         stage.make(&stage.town, &["up"])?;
         Ok(stage)
+    }
+
+    fn install(&self, args: &DemoArgs) -> Result<(), DemoError> {
+        let town = self.town.display().to_string();
+        if args.store == Engine::Embedded {
+            return self.make(&self.dir, &["install", &town]);
+        }
+        let port = dolt::free_port().map_err(DemoError::io("127.0.0.1"))?.to_string();
+        let mut words = vec!["install", &town, "--store", "server", "--port", &port];
+        if let Some(program) = &args.dolt {
+            words.extend(["--dolt", program]);
+        }
+        self.make(&self.dir, &words)?;
+        // It outlives this command: the next one needs it, and the daemon finds it.
+        self.make(&self.town, &["dolt", "start"])
     }
 
     fn open(args: &DemoArgs) -> Result<Self, DemoError> {

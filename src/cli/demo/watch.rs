@@ -14,6 +14,7 @@ use crate::adapters::clock;
 use crate::cli::demo::DemoError;
 use crate::cli::demo::chaos::Chaos;
 use crate::cli::demo::screen::Screen;
+use crate::cli::demo::server::ServerChaos;
 use crate::cli::demo::stage::RIG;
 use crate::cli::demo::stage::Stage;
 use crate::gateway::client;
@@ -64,14 +65,19 @@ impl<'a> Watch<'a> {
     }
 
     /// Watches until all is closed, the queue is parked, or time is up.
-    pub(super) fn run(&mut self, chaos: &mut Chaos, out: &mut Screen) -> Result<(), DemoError> {
+    pub(super) fn run(
+        &mut self,
+        chaos: &mut Chaos,
+        server: &mut ServerChaos,
+        out: &mut Screen,
+    ) -> Result<(), DemoError> {
         loop {
             let news = self.listen();
             chaos.arm(clock::instant());
             if self.settled(out)? {
                 return Ok(());
             }
-            match self.follow(&news, chaos, out)? {
+            match self.follow(&news, chaos, server, out)? {
                 Followed::Done => return Ok(()),
                 Followed::Killed => self.revive(out)?,
                 Followed::Gone => {
@@ -105,11 +111,23 @@ impl<'a> Watch<'a> {
         &mut self,
         news: &Receiver<News>,
         chaos: &mut Chaos,
+        server: &mut ServerChaos,
         out: &mut Screen,
     ) -> Result<Followed, DemoError> {
         loop {
+            server.arm();
             let now = clock::instant();
-            let until = chaos.due().map_or(self.deadline, |due| due.min(self.deadline));
+            if server.due().is_some_and(|due| due <= now) {
+                let waited = server.strike(self.stage, self.deadline)?;
+                let (number, last) = (server.done(), &self.last);
+                out.line(&format!(
+                    "-- server killed (kill {number}) after: {last}; \
+                     a write was acknowledged {waited} ms later"
+                ));
+                continue;
+            }
+            let dues = [chaos.due(), server.due()].into_iter().flatten();
+            let until = dues.fold(self.deadline, Instant::min);
             match news.recv_timeout(until.saturating_duration_since(now)) {
                 Ok(News::Event(event)) => {
                     let parked = self.tell(&event, out);
@@ -124,8 +142,10 @@ impl<'a> Watch<'a> {
                     return Ok(Followed::Done);
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    self.kill(chaos, out)?;
-                    return Ok(Followed::Killed);
+                    if chaos.due().is_some_and(|due| due <= clock::instant()) {
+                        self.kill(chaos, out)?;
+                        return Ok(Followed::Killed);
+                    }
                 }
             }
         }
@@ -203,7 +223,10 @@ impl<'a> Watch<'a> {
             "alarm" => Some(format!("needs a person: {}: {}", word("subject"), word("condition"))),
             _ => None,
         };
-        self.last = format!("{kind} {}", summary(fact));
+        // Mail is only what is written here to see whether writes are acknowledged.
+        if kind != "mail" {
+            self.last = format!("{kind} {}", summary(fact));
+        }
         if let Some(text) = text {
             out.note(&text);
         }

@@ -206,7 +206,9 @@ fn may_change(here: &Here) -> Result<(), DoorError> {
 /// A running town reads its settings again.
 /// Whether the daemon runs and reads this key only at its start.
 fn waits_for_restart(here: &Here, key: &str) -> bool {
-    let at_start = ["limits.", "store.", "git_jobs"].iter().any(|word| key.starts_with(word));
+    let at_start = ["limits.", "life.", "history.", "store.", "git_jobs"]
+        .iter()
+        .any(|word| key.starts_with(word));
     at_start && here.is_up()
 }
 

@@ -9,6 +9,7 @@ pub mod config;
 pub mod convoy;
 pub mod crew;
 pub mod daemon;
+pub mod dogs;
 pub mod dolt;
 pub mod done;
 pub mod here;
@@ -25,6 +26,7 @@ pub mod running;
 pub mod sim;
 pub mod sling;
 pub mod status;
+pub mod store;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -93,6 +95,9 @@ pub enum Command {
     /// The ledger's server, and the ledger as Dolt sees it.
     #[command(subcommand)]
     Dolt(dolt::Dolt),
+    /// Where the ledger is, and moving it between the two engines.
+    #[command(subcommand)]
+    Store(store::Store),
     /// The whole town at a glance.
     Status(status::Status),
     /// Hand beads to a rig's workers.
@@ -119,6 +124,9 @@ pub enum Command {
     /// Batches of work.
     #[command(subcommand)]
     Convoy(convoy::Convoy),
+    /// Upkeep of the ledger: what the dogs did.
+    #[command(subcommand)]
+    Dog(dogs::Dog),
     /// Mail between agents and people.
     #[command(subcommand)]
     Mail(mail::Mail),
@@ -161,6 +169,7 @@ impl Gt {
             Command::Down(args) => args.run(&at),
             Command::Daemon(args) => args.run(&at),
             Command::Dolt(args) => args.run(&at),
+            Command::Store(args) => args.run(&at),
             Command::Status(args) => args.run(&at),
             Command::Sling(args) => args.run(&at),
             Command::Unsling(args) => args.run(&at),
@@ -172,6 +181,7 @@ impl Gt {
             Command::Crew(args) => args.run(&at),
             Command::Mq(args) => args.run(&at),
             Command::Convoy(args) => args.run(&at),
+            Command::Dog(args) => args.run(&at),
             Command::Mail(args) => args.run(&at),
             Command::Nudge(args) => args.run(&at),
             Command::Agents(args) => args.run(&at),

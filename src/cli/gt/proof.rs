@@ -11,11 +11,13 @@ use crate::adapters::files;
 use crate::adapters::gates::GateRecord;
 use crate::adapters::git::GitError;
 use crate::adapters::git::RigGit;
+use crate::cli::boot;
 use crate::cli::gt::here::Here;
 use crate::cli::render;
 use crate::cli::town::wiring;
 use crate::messages::door::DoorError;
 use crate::messages::door::Query;
+use crate::messages::views;
 use crate::messages::views::LandingView;
 use crate::messages::views::MrView;
 use crate::model::ids::BeadId;
@@ -83,7 +85,8 @@ pub(super) fn run(here: &Here, rig: Option<RigName>, json: bool) -> Result<u8, D
         let landings: Vec<LandingView> = here.ask(Query::Landings { rig: rig.clone() })?;
         let mrs: Vec<MrView> = here.ask(Query::Queue { rig: Some(rig.clone()), all: true })?;
         let git = wiring::rig_git(&here.town, &here.settings, &here.registry, &rig)?;
-        proofs.push(prove(&git, &landings, &mrs));
+        let decayed = views::rfc3339(boot::now_ms() - here.settings.life.beads_keep_ms);
+        proofs.push(prove(&git, &landings, &mrs, &decayed));
     }
     let clean = proofs.iter().all(|proof| proof.clean);
     match json {
@@ -127,8 +130,9 @@ fn short(id: &str) -> &str {
     id.get(..10).unwrap_or(id)
 }
 
-/// Proves one rig's landings, oldest first.
-pub fn prove(git: &RigGit, landings: &[LandingView], mrs: &[MrView]) -> Proof {
+/// Proves one rig's landings, oldest first. Merge requests of those before `decayed` (RFC 3339)
+/// may be gone from the ledger.
+pub fn prove(git: &RigGit, landings: &[LandingView], mrs: &[MrView], decayed: &str) -> Proof {
     let target = git.target.clone();
     let mut proof = Proof {
         rig: git.rig.clone(),
@@ -144,7 +148,7 @@ pub fn prove(git: &RigGit, landings: &[LandingView], mrs: &[MrView]) -> Proof {
         Err(error) => proof.problems.push(format!("branch '{target}' cannot be read: {error}")),
     }
     for landing in landings.iter().filter(|landing| landing.target == target) {
-        prove_landing(git, landing, mrs, &mut proof);
+        prove_landing(git, landing, (mrs, decayed), &mut proof);
     }
     if let Some(tip) = proof.tip.clone() {
         let ours: Vec<&LandingView> =
@@ -158,7 +162,12 @@ pub fn prove(git: &RigGit, landings: &[LandingView], mrs: &[MrView]) -> Proof {
     proof
 }
 
-fn prove_landing(git: &RigGit, landing: &LandingView, mrs: &[MrView], proof: &mut Proof) {
+fn prove_landing(
+    git: &RigGit,
+    landing: &LandingView,
+    (mrs, decayed): (&[MrView], &str),
+    proof: &mut Proof,
+) {
     let mut problems = claims(landing);
     problems.extend(record(git, landing));
     match git.commit_tree(&landing.tip) {
@@ -174,7 +183,12 @@ fn prove_landing(git: &RigGit, landing: &LandingView, mrs: &[MrView], proof: &mu
         }
     };
     for mr in &landing.mrs {
-        let said = mrs.iter().find(|known| known.id == *mr).and_then(|mr| mr.merge_commit.clone());
+        let known = mrs.iter().find(|known| known.id == *mr);
+        if known.is_none() && landing.landed_at.as_str() < decayed {
+            // Its bead was closed long ago, and both are gone; the commits are still accounted for.
+            continue;
+        }
+        let said = known.and_then(|mr| mr.merge_commit.clone());
         let there = said.as_ref().is_some_and(|c| commits.contains(c) || *c == landing.base);
         if !there {
             problems.push(format!("{mr} landed here but its commit is not among these"));

@@ -14,6 +14,8 @@ use crate::cli::gt::here::Here;
 use crate::cli::gt::status;
 use crate::cli::render;
 use crate::cli::town::lock::TownLock;
+use crate::cli::town::server::OwnServer;
+use crate::cli::town::wiring;
 use crate::config::env;
 use crate::messages::door::Control;
 use crate::messages::door::DoorError;
@@ -109,8 +111,9 @@ fn with_log(error: DoorError, here: &Here) -> DoorError {
 
 /// Stop the town; work stays assigned.
 ///
-/// Ends the daemon and its sessions and waits until they are gone. What is assigned stays so: 'gt
-/// up' starts the next session of each worker in the same worktree. May be repeated.
+/// Ends the daemon, its sessions and the town's own Dolt server, and waits until they are gone.
+/// What is assigned stays so: 'gt up' starts the next session of each worker in the same worktree.
+/// May be repeated.
 #[derive(Debug, Args)]
 pub struct Down {
     /// Leave the agents' sessions running; the next daemon finds them.
@@ -131,9 +134,15 @@ impl Down {
                     format!("{holder} has the town: if it hangs, end it with 'kill -9 PID'"),
                 ));
             }
-            return match self.json {
-                true => render::json(&json!({"stopped": false})),
-                false => render::line("the town is not running"),
+            // A server that somebody started by hand, or that a killed daemon left.
+            let site = wiring::dolt_site(&here.town, &here.settings);
+            let server = OwnServer::at(site).stop()?.map(|process| process.pid);
+            return match (self.json, server) {
+                (true, _) => render::json(&json!({"stopped": false, "server": server})),
+                (false, None) => render::line("the town is not running"),
+                (false, Some(pid)) => render::line(&format!(
+                    "the town is not running; its Dolt server (process {pid}) has ended"
+                )),
             };
         };
         let daemon = ProcessId::of(i32::try_from(hello.pid).unwrap_or(0));

@@ -5,11 +5,13 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use crate::adapters::dolt::DoltError;
+use crate::adapters::git::GitError;
 use crate::adapters::rig_setup::SetupError;
 use crate::config::ConfigError;
 use crate::messages::SubmitError;
 use crate::model::ids::RigName;
 use crate::model::ops::Refused;
+use crate::model::tx::TxError;
 use crate::store::error::GroupError;
 use crate::store::error::StoreError;
 
@@ -79,6 +81,12 @@ pub enum TownError {
     /// Clones and directories.
     #[error(transparent)]
     Setup(#[from] SetupError),
+    /// Git of the archive.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// A transaction of the ledger.
+    #[error(transparent)]
+    Tx(#[from] TxError),
     /// The ledger.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -132,6 +140,8 @@ impl TownError {
             }
             Self::Lane(SubmitError::Busy) => "busy",
             Self::Group(_) | Self::Lane(SubmitError::Unavailable(_)) => "unavailable",
+            Self::Git(_) => "git",
+            Self::Tx(_) => "ledger",
             Self::Io { .. } => "io",
         }
     }

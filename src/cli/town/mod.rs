@@ -4,10 +4,12 @@
 //! Each looks before it acts, so that one that was killed is simply repeated; the file that makes
 //! its result count is written last. Nothing here prints.
 
+pub mod archive;
 pub mod convert;
 pub mod crew;
 pub mod error;
 pub mod install;
+pub mod keep;
 pub mod lock;
 pub mod rig;
 pub mod server;

@@ -88,7 +88,7 @@ pub struct Health {
     pub version: String,
     /// The directory that it serves, where it says it.
     pub data_dir: String,
-    /// The server's own id.
+    /// The id of this run of the server.
     pub server_id: String,
     /// Its databases.
     pub databases: Vec<String>,

@@ -62,7 +62,9 @@ fn meant_for(op: &Op) -> For {
         | Op::Deliver { .. }
         | Op::Prune { .. }
         | Op::SetAlarm { .. }
-        | Op::Reap { .. } => For::Town,
+        | Op::Reap { .. }
+        | Op::Decay { .. }
+        | Op::RecordRun { .. } => For::Town,
     }
 }
 

@@ -133,6 +133,18 @@ pub enum Fact {
         /// How many rows.
         rows: usize,
     },
+    /// What was over is gone.
+    Decayed {
+        /// The beads of work among it.
+        beads: Vec<BeadId>,
+        /// How many rows.
+        rows: usize,
+    },
+    /// A dog's run was recorded, or old records were removed: no change of the history.
+    Ran {
+        /// Which dog.
+        dog: String,
+    },
     /// Nothing had to change.
     Unchanged,
 }

@@ -6,6 +6,7 @@
 mod beads;
 mod blocked;
 mod by_hand;
+mod decay;
 mod derived;
 mod edges;
 mod fact;
@@ -13,6 +14,7 @@ mod fields;
 mod identity;
 mod mail;
 mod op;
+mod over;
 mod queue;
 mod refused;
 mod relay;
@@ -22,6 +24,10 @@ mod statement;
 mod support;
 mod work;
 
+pub use decay::Doomed;
+pub use decay::Rules;
+pub use decay::doomed;
+pub use decay::travelling;
 pub use derived::derive_again;
 pub use edges::open_blockers;
 pub use fact::Fact;
@@ -106,10 +112,10 @@ pub fn apply(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, op: &Op) -> Result<Facts, Refus
         Op::SetAlarm { subject: s, condition: c, raise } => {
             relay::alarm(tx, ctx, s, c, raise.as_deref())
         }
-        Op::CreateConvoy { title, owner: who, beads } => {
-            relay::create_convoy(tx, ctx, title, who, beads)
-        }
+        Op::CreateConvoy { title: t, owner: o, beads: b } => relay::create_convoy(tx, ctx, t, o, b),
         Op::Reap { before, limit } => mail::reap(tx, ctx, *before, *limit),
         Op::Sql { text } => statement::run(tx, ctx, text),
+        Op::Decay { doomed, rules } => decay::decay(tx, ctx, doomed, rules),
+        Op::RecordRun { dog, detail } => decay::record(tx, ctx, dog, detail),
     }
 }

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde::Serialize;
 
+use super::decay::Doomed;
+use super::decay::Rules;
 use super::fields::Edit;
 use super::fields::NewBead;
 use super::sessions::AfterExit;
@@ -25,6 +27,7 @@ use crate::model::merge::MrState;
 use crate::model::merge::Stack;
 use crate::model::parcel::Letter;
 use crate::model::parcel::Parcel;
+use crate::model::upkeep::RunDetail;
 use crate::model::value::Name;
 
 /// Declares the op enum together with its names, so that crash points cover every op.
@@ -396,5 +399,19 @@ ops! {
     Sql "sql" {
         /// One INSERT, REPLACE, UPDATE or DELETE.
         text: String,
+    };
+    /// Remove what is over, rows and all. Each is looked at again.
+    Decay "decay" {
+        /// What was found.
+        doomed: Vec<Doomed>,
+        /// What is over.
+        rules: Rules,
+    };
+    /// Keep what a dog did. No change of the history.
+    RecordRun "record_run" {
+        /// Which dog.
+        dog: Name,
+        /// What it did.
+        detail: RunDetail,
     };
 }

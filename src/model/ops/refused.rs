@@ -59,7 +59,17 @@ pub enum Refused {
     },
     /// The transaction itself failed.
     #[error(transparent)]
-    Tx(#[from] TxError),
+    Tx(TxError),
+}
+
+impl From<TxError> for Refused {
+    fn from(error: TxError) -> Self {
+        match error {
+            // What the caller said, not what the engine did.
+            TxError::TooLong { .. } => Self::Invalid(error.to_string()),
+            other => Self::Tx(other),
+        }
+    }
 }
 
 impl Refused {

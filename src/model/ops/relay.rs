@@ -80,6 +80,10 @@ pub(super) fn take(
             alarm(tx, ctx, &subject, &condition, raise.as_deref())
         }
         Parcel::Watch { bead, db } => watch(tx, ctx, bead, db),
+        Parcel::Unwatch { bead, db } => {
+            let gone = tx.remove(&Watch { bead: bead.clone(), db: db.clone() })?;
+            Ok(vec![if gone { Fact::Reaped { rows: 1 } } else { Fact::Unchanged }])
+        }
         Parcel::Shadow { bead, closed } => shadow(tx, ctx, bead, *closed),
     }
 }

@@ -1,0 +1,201 @@
+//! The daemon, or the server, is killed (-9) again and again under writers in processes of their
+//! own. What they were told stands must be there at the end, whole, and its history with it.
+//!
+//! `--kills N`, `--engine embedded|server`, `--dir DIR` (its state stays there, and the same
+//! command goes on where it stopped), `--writers N`, `--seed N`.
+
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+use std::time::Instant;
+
+use crate::check;
+use crate::check::Found;
+use crate::dolt::Dolt;
+use crate::tools::Fallible;
+use crate::tools::Seeded;
+use crate::tools::flag;
+use crate::tools::number;
+use crate::tools::row;
+use crate::tools::scratch;
+use crate::towns;
+use crate::towns::Daemon;
+use crate::towns::Kind;
+use crate::writers;
+use crate::writers::Started;
+
+/// Longest life between two kills in milliseconds.
+const LIFE_MS: u64 = 500;
+
+/// What a soak on one engine needs.
+struct Plan {
+    dir: PathBuf,
+    kills: u64,
+    writers: usize,
+    seed: u64,
+}
+
+/// Both engines, or the one that `--engine` names.
+pub(crate) fn kill() -> Fallible<bool> {
+    let wanted = flag("--engine");
+    let home = flag("--dir").map_or_else(|| scratch("kill"), |dir| Ok(PathBuf::from(dir)))?;
+    let mut good = true;
+    for kind in Kind::ALL {
+        if wanted.as_ref().is_some_and(|word| word != kind.word()) {
+            continue;
+        }
+        let default = match kind {
+            Kind::Embedded => 1_000,
+            Kind::Server => 100,
+        };
+        let plan = Plan {
+            dir: home.join(kind.word()),
+            kills: number("--kills", default)?,
+            writers: usize::try_from(number("--writers", 3)?)?,
+            seed: number("--seed", 1)?,
+        };
+        fs::create_dir_all(&plan.dir)?;
+        let began = Instant::now();
+        let recovery = match kind {
+            Kind::Embedded => daemon(&plan)?,
+            Kind::Server => server(&plan)?,
+        };
+        let minutes = began.elapsed().as_secs_f64() / 60.0;
+        good &= judge(kind, &plan, &recovery, minutes)?;
+    }
+    if flag("--dir").is_none() && good {
+        fs::remove_dir_all(&home)?;
+    } else {
+        println!("(what was written is kept in {})", home.display());
+    }
+    Ok(good)
+}
+
+/// Kills so far, kept in a file.
+struct State {
+    path: PathBuf,
+    done: u64,
+}
+
+impl State {
+    fn load(dir: &Path) -> Fallible<Self> {
+        let path = dir.join("kills");
+        let done = fs::read_to_string(&path).map_or(Ok(0), |text| text.trim().parse())?;
+        if done > 0 {
+            println!("{}: goes on after {done} kills", dir.display());
+        }
+        Ok(Self { path, done })
+    }
+
+    fn one_more(&mut self) -> Fallible<()> {
+        self.done += 1;
+        if self.done.is_multiple_of(100) {
+            println!("  {} kills", self.done);
+        }
+        towns::replace(&self.path, &self.done.to_string())
+    }
+}
+
+/// A seeded moment of life before the next kill: short ones are as likely as long ones.
+fn live(seeded: &mut Seeded) {
+    let most = 1 << seeded.below(u64::from(LIFE_MS.ilog2()) + 2);
+    std::thread::sleep(Duration::from_millis(seeded.below(most).min(LIFE_MS)));
+}
+
+/// Kills of the daemon under `bd`. Gives how long each start took until the door answered.
+fn daemon(plan: &Plan) -> Fallible<Vec<Duration>> {
+    let root = towns::make(&plan.dir)?;
+    let mut state = State::load(&plan.dir)?;
+    let mut seeded = Seeded(plan.seed + state.done);
+    let writers = start_writers(plan, None)?;
+    let mut starts = Vec::new();
+    while state.done < plan.kills {
+        let began = Instant::now();
+        let daemon = Daemon::start(&root)?;
+        starts.push(began.elapsed());
+        live(&mut seeded);
+        daemon.kill9()?;
+        state.one_more()?;
+    }
+    writers.into_iter().try_for_each(Started::stop)?;
+    Ok(starts)
+}
+
+/// Kills of the server under writer lanes. Gives how long each start took until its door was open.
+fn server(plan: &Plan) -> Fallible<Vec<Duration>> {
+    let mut dolt = Dolt::start(&plan.dir.join("dolt"));
+    let ledger = towns::ledger(&plan.dir.join("town"), Some(dolt.address()));
+    for number in 0..plan.writers {
+        check::prepare(&ledger, &writers::database(number))?;
+    }
+    let mut state = State::load(&plan.dir)?;
+    let mut seeded = Seeded(plan.seed + state.done);
+    let writers = start_writers(plan, Some(&dolt))?;
+    let mut starts = Vec::new();
+    while state.done < plan.kills {
+        live(&mut seeded);
+        dolt.kill9();
+        state.one_more()?;
+        let began = Instant::now();
+        dolt.restart();
+        starts.push(began.elapsed());
+    }
+    // Whoever still has to settle something does it on the living server.
+    writers.into_iter().try_for_each(Started::stop)?;
+    Ok(starts)
+}
+
+fn start_writers(plan: &Plan, dolt: Option<&Dolt>) -> Fallible<Vec<Started>> {
+    let address = dolt.map(Dolt::address);
+    (0..plan.writers).map(|number| Started::start(&plan.dir, number, address.as_ref())).collect()
+}
+
+/// Reads the logs and the store, and nothing else.
+fn judge(kind: Kind, plan: &Plan, starts: &[Duration], minutes: f64) -> Fallible<bool> {
+    let mut found = Found::default();
+    match kind {
+        Kind::Embedded => {
+            let ledger = towns::ledger(&plan.dir.join("town"), None);
+            for number in 0..plan.writers {
+                found.look(&ledger, &"app".into(), &plan.dir, number)?;
+            }
+            found.walk(&ledger, &"app".into())?;
+        }
+        Kind::Server => {
+            // A server of its own again: what is looked at has been closed and opened.
+            let dolt = Dolt::start(&plan.dir.join("dolt"));
+            let ledger = towns::ledger(&plan.dir.join("town"), Some(dolt.address()));
+            for number in 0..plan.writers {
+                let db = writers::database(number);
+                found.look(&ledger, &db, &plan.dir, number)?;
+                found.walk(&ledger, &db)?;
+            }
+        }
+    }
+    let what = match kind {
+        Kind::Embedded => "kill -9 of the daemon under bd",
+        Kind::Server => "kill -9 of the server under writer lanes",
+    };
+    println!("\n{}: {what}, {minutes:.1} minutes", kind.word());
+    let mut good = row("kills", &plan.kills.to_string(), "", true);
+    let acks = found.acknowledged;
+    good &= row("acknowledged transactions", &acks.to_string(), "some", acks > 0);
+    good &= row("of these lost", &found.lost.to_string(), "0", found.lost == 0);
+    good &= row("torn transactions", &found.torn.to_string(), "0", found.torn == 0);
+    let doubled = found.doubled;
+    good &= row("made twice, or by nobody", &doubled.to_string(), "0", doubled == 0);
+    good &= row("outcomes told wrongly", &found.lies.to_string(), "0", found.lies == 0);
+    let commits = found.commits;
+    good &= row("commits of the history", &commits.to_string(), "some", commits > 0);
+    let unreadable = found.unreadable;
+    good &=
+        row("of these unreadable or out of order", &unreadable.to_string(), "0", unreadable == 0);
+    let mut times: Vec<f64> = starts.iter().map(|time| time.as_secs_f64() * 1_000.0).collect();
+    times.sort_by(f64::total_cmp);
+    if let (Some(median), Some(most)) = (times.get(times.len() / 2), times.last()) {
+        let text = format!("{median:.0} / {most:.0} ms");
+        row("start after a kill, median / longest", &text, "", true);
+    }
+    Ok(good)
+}

@@ -1,0 +1,117 @@
+//! The two engines as a soak has them: a town whose daemon is a child of this process, and a server
+//! of its own.
+
+use std::fs;
+use std::fs::File;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
+use std::time::Duration;
+use std::time::Instant;
+
+use gastown::adapters::layout::Town;
+use gastown::store::ledger::Engine;
+use gastown::store::ledger::Ledger;
+use gastown::store::ledger::Settings;
+use gastown::store::server::Server;
+
+use crate::tools::Fallible;
+use crate::tools::gt;
+use crate::tools::make_repository;
+use crate::tools::run;
+
+/// Which engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Files.
+    Embedded,
+    /// A real server.
+    Server,
+}
+
+impl Kind {
+    /// Both, in the order in which they are measured.
+    pub(crate) const ALL: [Self; 2] = [Self::Embedded, Self::Server];
+
+    /// The word for flags and tables.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Server => "server",
+        }
+    }
+}
+
+/// A ledger at `root`, on files or on this server.
+pub(crate) fn ledger(root: &Path, server: Option<Server>) -> Ledger {
+    let engine = server.map_or(Engine::Embedded, Engine::Server);
+    Ledger::open(root, Settings { engine, ..Settings::default() })
+}
+
+/// Makes a town with the rig `app` (prefix `ap`) below `dir`, unless it is there.
+pub(crate) fn make(dir: &Path) -> Fallible<PathBuf> {
+    let root = dir.join("town");
+    if !root.join("mayor/rigs.json").is_file() {
+        let origin = dir.join("app");
+        make_repository(&origin)?;
+        run(dir, &["install", &root.display().to_string()])?;
+        run(&root, &["rig", "add", "app", &origin.display().to_string(), "--prefix", "ap"])?;
+    }
+    Ok(root)
+}
+
+/// A daemon in the foreground, as a child: it is killed by its own handle.
+pub(crate) struct Daemon(Child);
+
+impl Daemon {
+    /// Starts it and waits until it answers its door.
+    pub(crate) fn start(root: &Path) -> Fallible<Self> {
+        let log = File::options().create(true).append(true).open(root.join("soak-daemon.log"))?;
+        let mut child = Command::new(gt())
+            .args(["daemon", "run"])
+            .current_dir(root)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        let socket = Town::new(root).socket_path();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while UnixStream::connect(&socket).is_err() {
+            if let Some(status) = child.try_wait()? {
+                return Err(format!("the daemon ended at its start: {status}").into());
+            }
+            if Instant::now() > deadline {
+                child.kill()?;
+                return Err("the daemon does not answer".into());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(Self(child))
+    }
+
+    /// Kills it at once.
+    pub(crate) fn kill9(mut self) -> Fallible<()> {
+        self.0.kill()?;
+        self.0.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// Writes a file so that it is the old or the new one after a crash.
+pub(crate) fn replace(path: &Path, text: &str) -> Fallible<()> {
+    let draft = path.with_extension("new");
+    fs::write(&draft, text)?;
+    File::open(&draft)?.sync_all()?;
+    fs::rename(&draft, path)?;
+    Ok(())
+}

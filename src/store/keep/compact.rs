@@ -1,0 +1,255 @@
+//! Makes a history shorter without touching a row.
+//!
+//! The new history is built on a branch by a second connection, while the writer goes on. Then, in
+//! the writer's lane: what was committed meanwhile is added, content is compared, and one reset
+//! swaps the histories. A stop before the swap leaves a branch, which the next run removes; a stop
+//! after it leaves garbage, which the next collection frees. Nothing has to be completed.
+
+use std::collections::BTreeMap;
+
+use crate::model::rows::TABLES;
+use crate::model::upkeep::Plan;
+use crate::model::value::Value;
+use crate::store::conn::Conn;
+use crate::store::conn::ConnError;
+use crate::store::conn::civil;
+use crate::store::keep::history;
+use crate::store::keep::history::Entry;
+use crate::store::pause;
+use crate::store::sql_tx::quoted;
+
+/// The branch on which a new history is built.
+const BRANCH: &str = "gt_compact";
+/// Commits that are added to a draft at once; a town that makes more meanwhile is too busy.
+const BEHIND_MAX: usize = 400;
+/// Commits that may be left to add while the writer waits.
+const LAST_STEPS_MAX: usize = 8;
+/// Rounds in which a draft catches up before the lane is taken anyway.
+const ROUNDS: usize = 5;
+/// Tries of a collection that finds somebody reading.
+const COLLECT_TRIES: u32 = 6;
+/// First wait between two of them, in milliseconds; doubles.
+const COLLECT_WAIT_MS: u64 = 20;
+
+/// Where a compaction may be stopped by a test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// The new history is built; nothing of the old one was touched.
+    Drafted,
+    /// The lane is held, the draft is complete.
+    Ready,
+    /// The histories are swapped.
+    Swapped,
+    /// The branch is gone.
+    Tidied,
+}
+
+/// Is told of each point: for crash tests.
+pub type Watch<'a> = &'a mut dyn FnMut(Point);
+
+/// A new history on its branch.
+pub struct Draft {
+    conn: Box<dyn Conn>,
+    /// The newest commit of it.
+    tip: String,
+    /// The commit of the old history that has the same content.
+    at: String,
+    /// How many commits it has, the root among them.
+    commits: usize,
+}
+
+impl Draft {
+    /// Commits of the new history.
+    #[must_use]
+    pub fn commits(&self) -> usize {
+        self.commits
+    }
+}
+
+/// Builds the new history; `None` when it would be the old one. `conn` is used up: it stands on
+/// the branch.
+///
+/// # Errors
+/// As [`Conn::call`]. A branch may be left; the next run removes it.
+pub fn draft(
+    mut conn: Box<dyn Conn>,
+    plan: &Plan,
+    now_ms: i64,
+) -> Result<Option<Draft>, ConnError> {
+    remove_branch(conn.as_mut())?;
+    let log = history::newest(conn.as_mut(), None)?;
+    let Some(root) = log.last().map(|entry| entry.hash.clone()) else { return Ok(None) };
+    let dates: Vec<i64> = log.iter().map(|entry| entry.date_ms).collect();
+    let mut kept = plan.kept(&dates, now_ms);
+    // The root is the beginning of either history.
+    kept.retain(|at| *at + 1 < log.len());
+    if kept.len() + 1 >= log.len() {
+        return Ok(None);
+    }
+    conn.call("dolt_branch", &[BRANCH, &root])?;
+    conn.call("dolt_checkout", &[BRANCH])?;
+    let mut draft = Draft { conn, tip: root, at: log[0].hash.clone(), commits: 1 };
+    let mut older = log.len() - 1;
+    for at in kept.into_iter().rev() {
+        draft.add(&log[at], older - at)?;
+        older = at;
+    }
+    Ok(Some(draft))
+}
+
+impl Draft {
+    /// Adds a commit that stands for `stands_for` of the old history.
+    fn add(&mut self, entry: &Entry, stands_for: usize) -> Result<(), ConnError> {
+        self.conn.call("dolt_reset", &["--hard", &entry.hash])?;
+        self.conn.call("dolt_reset", &["--soft", &self.tip])?;
+        let message = match stands_for {
+            0 | 1 => entry.message.clone(),
+            many => told(&entry.message, many),
+        };
+        let date = civil(entry.date_ms);
+        let (author, date) = (entry.author.as_str(), date.as_str());
+        let args = ["-Am", &message, "--author", author, "--date", date, "--allow-empty"];
+        self.conn.call("dolt_commit", &args)?;
+        self.tip = self.conn.head()?;
+        self.at.clone_from(&entry.hash);
+        self.commits += 1;
+        Ok(())
+    }
+
+    /// Adds what was committed since; `main` stands on the old history. Answers how many commits
+    /// that were, or `None` when the draft is no part of that history or too far behind.
+    ///
+    /// # Errors
+    /// As [`Conn::call`].
+    pub fn follow(&mut self, main: &mut dyn Conn) -> Result<Option<usize>, ConnError> {
+        if main.head()? == self.at {
+            return Ok(Some(0));
+        }
+        let log = history::newest(main, Some(BEHIND_MAX))?;
+        let Some(behind) = log.iter().position(|entry| entry.hash == self.at) else {
+            return Ok(None);
+        };
+        for entry in log[..behind].iter().rev() {
+            self.add(entry, 1)?;
+        }
+        Ok(Some(behind))
+    }
+
+    /// Follows until little is left to add; `None` as [`Draft::follow`].
+    ///
+    /// # Errors
+    /// As [`Draft::follow`].
+    pub fn catch_up(&mut self, main: &mut dyn Conn) -> Result<Option<()>, ConnError> {
+        for _ in 0..ROUNDS {
+            match self.follow(main)? {
+                None => return Ok(None),
+                Some(added) if added <= LAST_STEPS_MAX => break,
+                Some(_) => {}
+            }
+        }
+        Ok(Some(()))
+    }
+
+    /// Swaps the histories. `main` is the writer's connection, in no transaction, and nobody else
+    /// writes. `Err(why)` inside: nothing was changed.
+    ///
+    /// # Errors
+    /// As [`Conn::call`].
+    pub fn swap(
+        mut self,
+        main: &mut dyn Conn,
+        watch: Watch<'_>,
+    ) -> Result<Result<(), String>, ConnError> {
+        if self.follow(main)?.is_none() {
+            remove_later(self, main)?;
+            return Ok(Err("the history moved too far meanwhile; the next run tries again".into()));
+        }
+        let made = content(self.conn.as_mut())?;
+        let (before, old) = ((content(main)?, counts(main)?), main.head()?);
+        if made != before.0 {
+            remove_later(self, main)?;
+            return Ok(Err("the new history does not have the same content".into()));
+        }
+        // Nobody may stand on the branch when it goes.
+        drop(self.conn);
+        watch(Point::Ready);
+        main.call("dolt_reset", &["--hard", BRANCH])?;
+        watch(Point::Swapped);
+        let after = (content(main)?, counts(main)?);
+        if after != before {
+            main.call("dolt_reset", &["--hard", &old])?;
+            remove_branch(main)?;
+            return Ok(Err("rows differed after the swap; it was taken back".into()));
+        }
+        remove_branch(main)?;
+        watch(Point::Tidied);
+        Ok(Ok(()))
+    }
+}
+
+/// The message with the number of commits that it stands for, above its last line.
+fn told(message: &str, commits: usize) -> String {
+    let line = format!("Stands-For: {commits} commits");
+    match message.rsplit_once("\n\n") {
+        Some((first, last)) => format!("{first}\n\n{line}\n{last}"),
+        None => format!("{message}\n\n{line}"),
+    }
+}
+
+fn remove_later(draft: Draft, main: &mut dyn Conn) -> Result<(), ConnError> {
+    drop(draft.conn);
+    remove_branch(main)
+}
+
+/// Removes the branch that an earlier run may have left.
+///
+/// # Errors
+/// As [`Conn::call`].
+pub fn remove_branch(conn: &mut dyn Conn) -> Result<(), ConnError> {
+    let name = [Value::Text(BRANCH.to_owned())];
+    if !conn.query("SELECT name FROM dolt_branches WHERE name = ?", &name)?.is_empty() {
+        conn.call("dolt_branch", &["-D", BRANCH])?;
+    }
+    Ok(())
+}
+
+/// The hash of all versioned content.
+fn content(conn: &mut dyn Conn) -> Result<String, ConnError> {
+    let rows = conn.query("SELECT dolt_hashof_db('HEAD')", &[])?;
+    match rows.into_iter().next().and_then(|row| row.into_iter().next()) {
+        Some(Value::Text(hash)) => Ok(hash),
+        other => Err(ConnError::Corrupt(format!("the content's hash is {other:?}"))),
+    }
+}
+
+/// Rows of every table, those that are in no history too.
+fn counts(conn: &mut dyn Conn) -> Result<BTreeMap<&'static str, i64>, ConnError> {
+    let mut all = BTreeMap::new();
+    for table in TABLES {
+        let sql = format!("SELECT COUNT(*) FROM {}", quoted(table.name));
+        match conn.query(&sql, &[])?.first().and_then(|row| row.first()) {
+            Some(Value::Int(rows)) => all.insert(table.name, *rows),
+            other => return Err(ConnError::Corrupt(format!("{}: {other:?} rows", table.name))),
+        };
+    }
+    Ok(all)
+}
+
+/// Frees what nothing reaches. `conn` is in no transaction. A reader in the way is waited for.
+///
+/// # Errors
+/// As [`Conn::call`].
+pub fn collect(conn: &mut dyn Conn) -> Result<(), ConnError> {
+    let args = conn.dialect().collect;
+    let mut tries = 0;
+    loop {
+        match conn.call("dolt_gc", args) {
+            Err(ConnError::Busy(why)) if tries < COLLECT_TRIES => {
+                tracing::debug!(%why, tries, "a collection waits");
+                pause::millis(COLLECT_WAIT_MS << tries);
+                tries += 1;
+            }
+            other => return other.map(|_| ()),
+        }
+    }
+}
