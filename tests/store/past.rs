@@ -17,7 +17,7 @@ use gastown::store::conn::Most;
 use gastown::store::ledger::Ledger;
 use gastown::store::ledger::Settings;
 use gastown::store::past;
-use gastown::store::past::FLATTENED;
+use gastown::store::past::STANDS_FOR;
 use gastown::store::remote;
 use gastown::store::remote::Pulled;
 use gastown::store::remote::Remote;
@@ -91,7 +91,7 @@ fn a_flattened_history_says_so(home: &Home) {
     let log = past::log(conn.as_mut(), None).unwrap();
     let root = &log.last().unwrap().hash;
     conn.call("dolt_reset", &["--soft", root]).unwrap();
-    let message = format!("{FLATTENED}: {} commits", log.len() - 1);
+    let message = format!("create\n\n{STANDS_FOR}{} commits", log.len() - 1);
     let date = "2026-01-01T00:00:00";
     conn.call("dolt_commit", &["-Am", &message, "--author", "x <x@x>", "--date", date]).unwrap();
     drop(conn);
