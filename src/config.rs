@@ -147,8 +147,16 @@ impl Default for Owner {
 pub struct QueueDefaults {
     /// How a merge request's commits come to the target: `rebase`, `squash` or `merge`.
     pub landing_style: LandingStyle,
-    /// Most merge requests in one stack.
+    /// Most merge requests in one stack; how many are stacked follows from the failure rate.
     pub batch_max: usize,
+    /// Milliseconds that a merge request waits for others to be stacked with.
+    pub batch_wait_ms: i64,
+    /// Runs of all gates at once.
+    pub slots: usize,
+    /// Most innocents sent back because of flaky gates, in a million merge requests.
+    pub evict_error_ppm: i64,
+    /// Milliseconds that a green run of the target speaks for it when the first of a stack is red.
+    pub base_age_ms: i64,
     /// Runs in a row that could not run before a person is told.
     pub stuck_max: i64,
     /// Returns of one bead before a person is told.
@@ -157,7 +165,16 @@ pub struct QueueDefaults {
 
 impl Default for QueueDefaults {
     fn default() -> Self {
-        Self { landing_style: LandingStyle::Rebase, batch_max: 8, stuck_max: 3, rework_max: 3 }
+        Self {
+            landing_style: LandingStyle::Rebase,
+            batch_max: 64,
+            batch_wait_ms: 0,
+            slots: 2,
+            evict_error_ppm: 100,
+            base_age_ms: 60 * 60_000,
+            stuck_max: 3,
+            rework_max: 3,
+        }
     }
 }
 
@@ -180,6 +197,9 @@ pub struct RigSettings {
     /// As [`QueueDefaults::batch_max`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_max: Option<usize>,
+    /// As [`QueueDefaults::slots`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slots: Option<usize>,
     /// As [`QueueDefaults::stuck_max`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stuck_max: Option<i64>,
@@ -404,6 +424,10 @@ impl Settings {
             gates_none,
             style: own.landing_style.unwrap_or(self.queue.landing_style),
             batch_max: own.batch_max.unwrap_or(self.queue.batch_max),
+            batch_wait_ms: self.queue.batch_wait_ms,
+            slots: own.slots.unwrap_or(self.queue.slots),
+            evict_error_ppm: self.queue.evict_error_ppm,
+            base_age_ms: self.queue.base_age_ms,
             stuck_max: own.stuck_max.unwrap_or(self.queue.stuck_max),
             rework_max: own.rework_max.unwrap_or(self.queue.rework_max),
         }

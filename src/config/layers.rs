@@ -329,6 +329,9 @@ fn complaint(settings: &Settings) -> Option<(Vec<String>, String)> {
         if own.batch_max == Some(0) {
             return Some((path(&["rigs", rig, "batch_max"]), "must be 1 or more".to_owned()));
         }
+        if own.slots == Some(0) {
+            return Some((path(&["rigs", rig, "slots"]), "must be 1 or more".to_owned()));
+        }
         if let Some((last, why)) = gate_complaint(own) {
             return Some(([path(&["rigs", rig]), last].concat(), why));
         }
@@ -392,6 +395,7 @@ fn bounds(settings: &Settings) -> Option<(Vec<&'static str>, String)> {
         (vec!["limits", "relay_batch"], relay_batch),
         (vec!["queue", "batch_max"], settings.queue.batch_max),
         (vec!["life", "decay_batch"], settings.life.decay_batch),
+        (vec!["queue", "slots"], settings.queue.slots),
         (vec!["git_jobs"], settings.git_jobs),
         (vec!["store", "readers"], settings.store.readers),
     ];

@@ -8,6 +8,7 @@ mod beads;
 mod caller;
 mod dogs;
 mod past;
+mod queue;
 mod town;
 mod write;
 
@@ -165,6 +166,8 @@ impl Desk {
             Query::Hook { actor } => result(&self.hook(caller, actor.as_deref())?),
             Query::Agents { rig } => result(&self.agents(rig.as_ref())?),
             Query::Queue { rig, all } => result(&self.queue(rig.as_ref(), *all)?),
+            Query::QueueStats { rig } => result(&self.queue_stats(rig.as_ref())?),
+            Query::Why { mr } => result(&self.why(mr)?),
             Query::Landings { rig } => result(&self.landings(rig)?),
             Query::Inbox { recipient, all, unread } => {
                 result(&self.inbox(caller, recipient.as_deref(), *all, *unread)?)

@@ -50,9 +50,19 @@ impl Driver {
         d.after.push(After::Do(effect));
     }
 
-    /// The effect has answered.
-    pub fn done(&mut self, key: &str) {
-        self.flights.remove(key);
+    /// The effect has answered; whether it had been asked for.
+    pub fn done(&mut self, key: &str) -> bool {
+        self.flights.remove(key).is_some()
+    }
+
+    /// Subjects of effects of this verb that may still answer.
+    pub fn flying<'a>(&'a self, verb: &'a str, now: i64) -> impl Iterator<Item = &'a str> {
+        let due = move |flight: &Flight| match flight {
+            Flight::Running { deadline } => deadline.is_none_or(|at| now < at),
+            Flight::Waiting { .. } => false,
+        };
+        let flying = self.flights.iter().filter(move |(_, (flight, _))| due(flight));
+        flying.filter_map(move |(key, _)| key.strip_prefix(verb)?.strip_prefix(' '))
     }
 
     /// The effect has failed; returns how often in a row.

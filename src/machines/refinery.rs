@@ -1,7 +1,10 @@
 //! A rig's refinery: stack, test, bisect, land, return (I4, I5, I10).
 //!
-//! The cycle is a row; the policy is one pure value. Each decision looks at the row and either
-//! commits the next step or wants the effect of the present one.
+//! The cycle is a row; what is known of a stack are the recorded runs of its trees; the policy is
+//! one pure function of both. Each decision looks at the rows and either commits the next step or
+//! wants the effects of the present one.
+
+mod view;
 
 use super::After;
 use super::Decision;
@@ -9,9 +12,10 @@ use super::Input;
 use super::Machine;
 use super::driver::Driver;
 use super::limits::Limits;
-use super::policy::Bisect;
+use super::policy;
 use super::policy::Known;
-use super::policy::Step;
+use super::policy::Move;
+use super::policy::batch;
 use crate::messages::Address;
 use crate::messages::Message;
 pub use crate::messages::QueueSettings;
@@ -19,30 +23,40 @@ use crate::messages::RefineryMessage;
 use crate::model::effect::Candidate;
 use crate::model::effect::Effect;
 use crate::model::effect::Outcome;
+use crate::model::ids::BeadId;
 use crate::model::ids::Db;
 use crate::model::ids::Identity;
 use crate::model::ids::RigName;
 use crate::model::ids::RunId;
 use crate::model::merge::Cycle;
+use crate::model::merge::CycleEnd;
 use crate::model::merge::GateResult;
-use crate::model::merge::MrState;
+use crate::model::merge::Going;
 use crate::model::merge::Stack;
 use crate::model::merge::Verdict;
 use crate::model::merge::gates_digest;
 use crate::model::mutant;
 use crate::model::mutant::Mutant;
 use crate::model::ops::Op;
-use crate::model::rows::Bead;
-use crate::model::rows::GateRun;
-use crate::model::rows::Landing;
-use crate::model::rows::MergeRequest;
 use crate::model::rows::Queue;
-use crate::model::tx::Scan;
 use crate::model::tx::Tx;
 use crate::model::tx::TxError;
-use crate::model::tx::TxExt;
-use crate::model::value::Cell;
 use crate::model::value::Name;
+pub use view::View;
+
+/// The chance that a target is red of which no recent green run is known.
+const BASE_RISK: f64 = 0.02;
+/// The verb of a run's effect.
+const RUN_GATES: &str = "run_gates";
+
+/// A stack that is being searched.
+struct Search<'a> {
+    queue: &'a Queue,
+    stack: &'a Stack,
+    risks: &'a [i64],
+    runs: &'a [Going],
+    stuck: i64,
+}
 
 /// One rig's refinery.
 #[derive(Clone, Debug)]
@@ -55,26 +69,6 @@ pub struct Refinery {
     swept: bool,
 }
 
-/// The queue, who waits, and what is known of the trees in question.
-#[derive(Clone, Debug)]
-pub struct View {
-    queue: Option<Queue>,
-    waiting: Vec<MergeRequest>,
-    /// Conclusive runs with the present gates: prefix length to run and verdict.
-    known: Vec<(usize, RunId, Verdict)>,
-    /// Runs of any verdict: prefix length to how many.
-    tried: Vec<(usize, usize)>,
-    /// What the last run that said no, or could not say, gave as its reason.
-    reason: String,
-    /// Branches of the merge requests in the cycle.
-    branches: Vec<MergeRequest>,
-    /// What landed last, right after a start: a death may have kept their branches.
-    landed: Vec<MergeRequest>,
-}
-
-/// Landings whose branches are looked at again after a start.
-const SWEPT_LANDINGS: usize = 3;
-
 impl Refinery {
     /// The refinery of a rig.
     #[must_use]
@@ -86,22 +80,25 @@ impl Refinery {
         gates_digest(&self.settings.gates, self.settings.gates_none)
     }
 
-    fn policy(&self) -> Bisect {
-        Bisect { batch_max: self.settings.batch_max }
-    }
-
     fn pursue(&mut self, d: &mut Decision, view: &View, now: i64) {
         let Some(queue) = &view.queue else { return };
         if queue.parked.is_some() {
             return;
         }
         match &queue.cycle {
-            Cycle::Idle => self.stack(d, view, queue.cycles + 1, now),
-            Cycle::Testing { stack, run: Some((run, len)), .. } => {
-                self.run(d, stack, run, *len, now);
-            }
-            Cycle::Testing { stack, green, red, run: None, stuck } => {
-                self.advance(d, view, stack, (*green, *red), *stuck);
+            Cycle::Idle => self.stack(d, view, queue, now),
+            Cycle::Testing { stack, risks, runs, stuck } => {
+                for going in runs {
+                    self.run(d, stack, going, now);
+                }
+                if d.ops.is_empty() {
+                    self.advance(
+                        d,
+                        view,
+                        &Search { queue, stack, risks, runs, stuck: *stuck },
+                        now,
+                    );
+                }
             }
             Cycle::Landing { stack, green, .. } => {
                 let effect = Effect::Land {
@@ -116,19 +113,27 @@ impl Refinery {
         }
     }
 
-    fn stack(&mut self, d: &mut Decision, view: &View, number: i64, now: i64) {
-        let count = self.policy().batch(view.waiting.len());
-        if count == 0 {
+    fn stack(&mut self, d: &mut Decision, view: &View, queue: &Queue, now: i64) {
+        let learner = queue.learner.clone().unwrap_or_default();
+        let waiting = &view.waiting;
+        let risks: Vec<f64> = waiting.iter().map(|one| learner.risk(&one.traits)).collect();
+        let count = batch::batch(&risks, self.settings.slots, self.settings.batch_max);
+        let Some(first) = waiting.first().filter(|_| count > 0) else { return };
+        let more = first.mr.created_at + self.settings.batch_wait_ms;
+        if count == waiting.len() && now < more {
+            // More would be stacked if they were here.
+            d.wake(more);
             return;
         }
-        let candidates = view.waiting[..count].iter().map(|mr| Candidate {
-            mr: mr.id.clone(),
-            branch: mr.branch.clone(),
-            head: mr.head.clone(),
+        let held: Vec<bool> = waiting[..count].iter().map(|one| one.mr.overtaken > 0).collect();
+        let class: Vec<i64> = waiting[..count].iter().map(|one| one.mr.priority).collect();
+        let candidates = batch::order(&risks[..count], &class, &held).into_iter().map(|at| {
+            let mr = &waiting[at].mr;
+            Candidate { mr: mr.id.clone(), branch: mr.branch.clone(), head: mr.head.clone() }
         });
         let effect = Effect::BuildStack {
             rig: self.rig.clone(),
-            number,
+            number: queue.cycles + 1,
             target: self.settings.target.clone(),
             style: self.settings.style,
             candidates: candidates.collect(),
@@ -136,7 +141,8 @@ impl Refinery {
         self.driver.want(d, now, &self.limits, effect);
     }
 
-    fn run(&mut self, d: &mut Decision, stack: &Stack, run: &RunId, len: usize, now: i64) {
+    fn run(&mut self, d: &mut Decision, stack: &Stack, going: &Going, now: i64) {
+        let (rig, run) = (self.rig.clone(), going.run.clone());
         if self.settings.gates_none {
             let none = GateResult {
                 name: "none".to_owned(),
@@ -145,78 +151,98 @@ impl Refinery {
                 log: String::new(),
                 tail: String::new(),
             };
-            let (rig, run) = (self.rig.clone(), run.clone());
             d.ops.push(Op::FinishRun { rig, run, results: vec![none] });
             return;
         }
         let effect = Effect::RunGates {
-            rig: self.rig.clone(),
-            run: run.clone(),
-            commit: stack.commit(len).clone(),
-            tree: stack.tree(len).clone(),
+            rig,
+            run,
+            commit: stack.commit(going.len).clone(),
+            tree: stack.tree(going.len).clone(),
             gates: self.settings.gates.clone(),
         };
         self.driver.want(d, now, &self.limits, effect);
     }
 
-    /// The next step of a stack that is not being tested.
-    fn advance(
-        &mut self,
-        d: &mut Decision,
-        view: &View,
-        stack: &Stack,
-        (green, red): (usize, usize),
-        stuck: i64,
-    ) {
+    /// The next move with a stack.
+    fn advance(&mut self, d: &mut Decision, view: &View, search: &Search<'_>, now: i64) {
         let rig = self.rig.clone();
-        if stuck >= self.settings.stuck_max {
+        if search.stuck >= self.settings.stuck_max {
             let why = if self.settings.gates.is_empty() {
                 format!("none is configured: gt config set rigs.{rig}.gates.test.cmd 'COMMAND'")
             } else {
-                view.reason.clone()
+                view.reason(|run| run.verdict == Some(Verdict::CouldNotRun))
             };
             let reason = format!(
-                "the gates could not run {stuck} times: {why}. Mend it, then 'gt mq retry {rig}'"
+                "the gates could not run {} times: {why}. Mend it, then 'gt mq retry {rig}'",
+                search.stuck
             );
-            d.ops.push(Op::AbandonCycle { rig: rig.clone(), reason: reason.clone() });
-            d.ops.push(Op::ParkQueue { rig, reason: Some(reason) });
+            self.park(d, reason);
             return;
         }
-        let earlier = |len: usize| view.known.iter().find(|(at, ..)| *at == len);
-        let base = earlier(0).map(|(_, _, verdict)| *verdict);
-        let known = Known { len: stack.items.len(), green, red, base };
-        match self.policy().next(known) {
-            Step::Test(len) => match earlier(len) {
-                Some((_, run, _)) => d.ops.push(Op::ReuseRun { rig, run: run.clone(), len }),
-                None => {
-                    let tries = view.tried.iter().find(|(at, _)| *at == len).map_or(0, |(_, n)| *n);
-                    let run = RunId(format!("{rig}-{}-{len}-{tries}", stack.number));
-                    d.ops.push(Op::StartRun { rig, run, len, gates: self.digest() });
-                }
-            },
-            Step::Land => {
-                let proof = earlier(green).filter(|(_, _, v)| *v == Verdict::Passed);
-                let run = proof.map(|(_, run, _)| run.clone());
-                let unproven =
-                    || mutant::planted(Mutant::LandWithoutProof).then(|| RunId::from("none"));
-                match run.or_else(unproven) {
-                    Some(proof) => d.ops.push(Op::BeginLanding { rig, proof }),
-                    None => {
-                        let reason = "the gates changed while it was tested".to_owned();
-                        d.ops.push(Op::AbandonCycle { rig, reason });
-                    }
-                }
+        match self.next(view, search, now) {
+            Move::Test(lens) => d.ops.extend(lens.into_iter().map(|len| {
+                let run = format!("{rig}-{}-{len}-{}", search.stack.number, view.tries(len));
+                Op::StartRun { rig: rig.clone(), run: RunId(run), len, gates: self.digest() }
+            })),
+            Move::Land(len) => self.land(d, view, len, None),
+            Move::Blame { item: 1, doubt_ppm } => {
+                d.ops.push(self.finish(CycleEnd::Returned(doubt_ppm)));
             }
-            Step::Return => d.ops.push(self.finish(false)),
-            Step::TargetRed => {
+            Move::Blame { item, doubt_ppm } => self.land(d, view, item - 1, Some(doubt_ppm)),
+            Move::TargetRed => {
                 let target = &self.settings.target;
-                let why = &view.reason;
+                let why = view.reason(|run| run.tree == search.stack.base_tree);
                 let reason =
                     format!("{target} itself is red: {why}. Mend it, then 'gt mq retry {rig}'");
-                d.ops.push(Op::AbandonCycle { rig: rig.clone(), reason: reason.clone() });
-                d.ops.push(Op::ParkQueue { rig, reason: Some(reason) });
+                self.park(d, reason);
             }
+            Move::Wait if search.runs.is_empty() => {
+                // A run of an earlier cycle has the slot; it answers, or its time is up.
+                d.wake(now + self.limits.effect_deadline_ms);
+            }
+            Move::Wait => {}
         }
+    }
+
+    /// Asks the policy.
+    fn next(&self, view: &View, search: &Search<'_>, now: i64) -> Move {
+        let learner = search.queue.learner.clone().unwrap_or_default();
+        let fresh = now - self.settings.base_age_ms;
+        let seen = view.seen(&self.digest(), search.queue.retry_after, fresh);
+        let risks: Vec<f64> = search.risks.iter().map(|ppm| *ppm as f64 / 1e6).collect();
+        let running: Vec<usize> = search.runs.iter().map(|going| going.len).collect();
+        // Runs of a cycle that is over still hold their slots.
+        let own = |run: &str| search.runs.iter().any(|going| going.run.as_str() == run);
+        let others = self.driver.flying(RUN_GATES, now).filter(|run| !own(run)).count();
+        policy::next(&Known {
+            risks: &risks,
+            base: if seen.iter().any(|seen| seen.len == 0 && seen.greens > 0) {
+                0.0
+            } else {
+                BASE_RISK
+            },
+            seen: &seen,
+            running: &running,
+            slots: self.settings.slots.saturating_sub(others),
+            flake: learner.flake(),
+            doubt_max: learner.doubt_max(self.settings.evict_error_ppm as f64 / 1e6),
+            reds_min: learner.reds_wanted(),
+        })
+    }
+
+    /// Lands a prefix on the strength of a green run with the present gates.
+    fn land(&self, d: &mut Decision, view: &View, len: usize, culprit: Option<i64>) {
+        let rig = self.rig.clone();
+        let unproven = || mutant::planted(Mutant::LandWithoutProof).then(|| RunId::from("none"));
+        let Some(proof) = view.proof(len, &self.digest()).or_else(unproven) else { return };
+        d.ops.push(Op::BeginLanding { rig, len, culprit, proof });
+    }
+
+    fn park(&self, d: &mut Decision, reason: String) {
+        let rig = self.rig.clone();
+        d.ops.push(Op::AbandonCycle { rig: rig.clone(), reason: reason.clone() });
+        d.ops.push(Op::ParkQueue { rig, reason: Some(reason) });
     }
 
     /// Asks once, after a start, that branches of the last landings go: the wish for that is made
@@ -236,16 +262,23 @@ impl Refinery {
         }
     }
 
-    fn finish(&self, landed: bool) -> Op {
+    fn finish(&self, end: CycleEnd) -> Op {
         Op::FinishCycle {
             rig: self.rig.clone(),
-            landed,
+            end,
             rework_max: self.settings.rework_max,
             target: self.settings.target.clone(),
         }
     }
 
-    fn conclude(&self, d: &mut Decision, view: &View, key: &str, outcome: &Outcome) {
+    /// What an answer means. `asked`: this machine remembers having asked.
+    fn conclude(
+        &self,
+        d: &mut Decision,
+        view: &View,
+        (key, asked): (&str, bool),
+        outcome: &Outcome,
+    ) {
         let Some(queue) = &view.queue else { return };
         let rig = self.rig.clone();
         match (&queue.cycle, outcome) {
@@ -260,17 +293,29 @@ impl Refinery {
                     base_tree: base_tree.clone(),
                     items: items.clone(),
                 };
+                let learner = queue.learner.clone().unwrap_or_default();
+                let traits = |mr: &BeadId| view.waiting.iter().find(|one| one.mr.id == *mr);
+                let risk =
+                    |mr| learner.risk(&traits(mr).map_or_else(Vec::new, |o| o.traits.clone()));
+                let risks = items.iter().map(|item| (risk(&item.mr) * 1e6) as i64).collect();
                 let (bounced, rework_max) = (bounced.clone(), self.settings.rework_max);
-                d.ops.push(Op::BeginCycle { rig, stack, bounced, rework_max });
+                d.ops.push(Op::BeginCycle { rig, stack, risks, bounced, rework_max });
             }
-            (Cycle::Testing { run: Some((run, _)), .. }, Outcome::Gates { results })
-                if key.ends_with(&format!(" {run}")) =>
-            {
-                let results = results.clone();
-                d.ops.push(Op::FinishRun { rig, run: run.clone(), results });
+            (cycle, Outcome::Gates { results }) => {
+                let Some(run) = key.strip_prefix(RUN_GATES).map(str::trim_start) else { return };
+                let own = match cycle {
+                    Cycle::Testing { runs, .. } => {
+                        runs.iter().any(|going| going.run.as_str() == run)
+                    }
+                    Cycle::Idle | Cycle::Landing { .. } => false,
+                };
+                if own || asked {
+                    let results = results.clone();
+                    d.ops.push(Op::FinishRun { rig, run: RunId::from(run), results });
+                }
             }
             (Cycle::Landing { stack, green, .. }, Outcome::Landed) => {
-                d.ops.push(self.finish(true));
+                d.ops.push(self.finish(CycleEnd::Landed));
                 for (item, mr) in stack.items[..*green].iter().zip(&view.branches) {
                     d.after.push(After::Do(Effect::RemoveBranch {
                         rig: self.rig.clone(),
@@ -289,67 +334,6 @@ impl Refinery {
     }
 }
 
-/// Who waits, most urgent first, then oldest: no merge request is overtaken by one of its class.
-fn waiting(tx: &mut dyn Tx, max: usize) -> Result<Vec<MergeRequest>, TxError> {
-    let scan = Scan {
-        index: Some("by_state"),
-        prefix: vec![MrState::Queued.to_value()],
-        ..Scan::default()
-    };
-    let mut all = tx.rows::<MergeRequest>(&scan)?;
-    all.sort_by_key(|mr| (mr.priority, mr.seq));
-    all.truncate(max);
-    Ok(all)
-}
-
-/// What the newest of these runs that did not pass gives as its reason.
-fn why(runs: &[GateRun]) -> Option<String> {
-    let run = runs.iter().rev().find(|run| run.verdict.is_some_and(|v| v != Verdict::Passed))?;
-    let bad = run.results.0.iter().filter(|gate| gate.verdict != Verdict::Passed);
-    let words: Vec<String> = bad.map(|gate| format!("{}: {}", gate.name, gate.reason)).collect();
-    Some(words.join("; "))
-}
-
-/// The merge requests of the last landings.
-fn last_landed(tx: &mut dyn Tx) -> Result<Vec<MergeRequest>, TxError> {
-    let last = Scan { limit: Some(SWEPT_LANDINGS), reverse: true, ..Scan::default() };
-    let mut landed = Vec::new();
-    for landing in tx.rows::<Landing>(&last)? {
-        for id in &landing.mrs.0 {
-            if let Some(bead) = tx.find::<Bead>("by_id", id)? {
-                landed.extend(tx.row::<MergeRequest>(&bead.seq)?);
-            }
-        }
-    }
-    Ok(landed)
-}
-
-/// What the recorded runs of one tree say of it with the present gates. A green run stands; a red
-/// one stands until a person says "try again". The target is called red only by two runs, since
-/// that stops the whole queue.
-fn conclusion(
-    len: usize,
-    runs: Vec<GateRun>,
-    digest: &Name,
-    after: i64,
-) -> Option<(usize, RunId, Verdict)> {
-    let mut red: Vec<GateRun> = Vec::new();
-    for run in runs {
-        match run.verdict {
-            Some(Verdict::Passed) if run.gates == *digest => {
-                return Some((len, run.id, Verdict::Passed));
-            }
-            Some(Verdict::Failed) if run.gates == *digest && run.started_at >= after => {
-                red.push(run);
-            }
-            Some(Verdict::Passed | Verdict::Failed | Verdict::CouldNotRun) | None => {}
-        }
-    }
-    let wanted = if len == 0 { 2 } else { 1 };
-    let last = red.pop()?;
-    (red.len() + 1 >= wanted).then_some((len, last.id, Verdict::Failed))
-}
-
 impl Machine for Refinery {
     type View = View;
 
@@ -366,46 +350,7 @@ impl Machine for Refinery {
     }
 
     fn view(&self, tx: &mut dyn Tx) -> Result<View, TxError> {
-        let queue = tx.row::<Queue>(&self.rig)?;
-        let mut view = View {
-            queue,
-            waiting: Vec::new(),
-            known: Vec::new(),
-            tried: Vec::new(),
-            reason: String::new(),
-            branches: Vec::new(),
-            landed: Vec::new(),
-        };
-        if !self.swept {
-            view.landed = last_landed(tx)?;
-        }
-        let cycle = view.queue.as_ref().map(|queue| queue.cycle.clone());
-        match cycle {
-            None => {}
-            Some(Cycle::Idle) => view.waiting = waiting(tx, self.settings.batch_max)?,
-            Some(Cycle::Testing { stack, green, red, run: None, .. }) => {
-                let digest = self.digest();
-                let tip = stack.items.len();
-                let middle = usize::midpoint(green, red.min(tip + 1));
-                let after = view.queue.as_ref().map_or(0, |queue| queue.retry_after);
-                for len in [0, green, middle.min(tip), tip] {
-                    let tree = stack.tree(len).to_value();
-                    let runs = tx.with::<GateRun>(Some("by_tree"), vec![tree])?;
-                    view.tried.push((len, runs.len()));
-                    view.reason = why(&runs).unwrap_or(view.reason);
-                    view.known.extend(conclusion(len, runs, &digest, after));
-                }
-            }
-            Some(Cycle::Testing { run: Some(_), .. }) => {}
-            Some(Cycle::Landing { stack, green, .. }) => {
-                for item in &stack.items[..green] {
-                    if let Some(bead) = tx.find::<Bead>("by_id", &item.mr)? {
-                        view.branches.extend(tx.row::<MergeRequest>(&bead.seq)?);
-                    }
-                }
-            }
-        }
-        Ok(view)
+        view::read(tx, &self.rig, self.settings.batch_max, !self.swept)
     }
 
     fn decide(&mut self, view: &View, input: &Input, now: i64) -> Decision {
@@ -415,8 +360,8 @@ impl Machine for Refinery {
                 self.driver.failed(key, now, &self.limits);
             }
             Input::Report { key, outcome } => {
-                self.driver.done(key);
-                self.conclude(&mut d, view, key, outcome);
+                let asked = self.driver.done(key);
+                self.conclude(&mut d, view, (key, asked), outcome);
                 if !d.ops.is_empty() {
                     return d;
                 }

@@ -141,6 +141,16 @@ pub enum Query {
         /// Decided ones too.
         all: bool,
     },
+    /// What queues did, beside what theory allows; answered as `[QueueStatsView]`.
+    QueueStats {
+        /// Of one rig.
+        rig: Option<RigName>,
+    },
+    /// The runs that a merge request was part of; answered as `WhyView`.
+    Why {
+        /// Which.
+        mr: BeadId,
+    },
     /// Landings with their runs; answered as `[LandingView]`.
     Landings {
         /// The rig.

@@ -19,6 +19,14 @@ pub struct QueueSettings {
     pub gates_none: bool,
     /// Most merge requests in one stack.
     pub batch_max: usize,
+    /// Milliseconds that a merge request waits for others to be stacked with.
+    pub batch_wait_ms: i64,
+    /// Runs of all gates at once.
+    pub slots: usize,
+    /// Most innocents sent back because of flaky gates, in a million merge requests.
+    pub evict_error_ppm: i64,
+    /// Milliseconds that a green run of the target speaks for it when the first item is red.
+    pub base_age_ms: i64,
     /// Runs in a row that could not run before a person is told.
     pub stuck_max: i64,
     /// Returns of one bead before a person is told.

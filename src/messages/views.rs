@@ -5,6 +5,7 @@
 
 mod dogs;
 mod past;
+mod queue;
 mod town;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,9 @@ pub use past::DiffView;
 pub use past::FieldChange;
 pub use past::PointView;
 pub use past::ShownAt;
+pub use queue::PartView;
+pub use queue::QueueStatsView;
+pub use queue::WhyView;
 pub use town::AgentFields;
 pub use town::AgentView;
 pub use town::ConvoyView;

@@ -173,6 +173,15 @@ pub struct Stacked {
     pub empty: bool,
 }
 
+/// A run in progress.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Going {
+    /// The run.
+    pub run: RunId,
+    /// Length of the prefix that it tests; 0 is the target itself.
+    pub len: usize,
+}
+
 /// What the queue is doing (I4, I5). One row per rig.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "step")]
@@ -180,16 +189,15 @@ pub enum Cycle {
     /// Nothing.
     #[default]
     Idle,
-    /// A stack is being searched for its longest green prefix.
+    /// A stack is being searched for its first culprit. What is known of it stands in the runs of
+    /// its trees.
     Testing {
         /// The stack.
         stack: Stack,
-        /// Length of the longest prefix known green; 0 is the target itself.
-        green: usize,
-        /// Length of the shortest prefix known red; `len + 1` when none is.
-        red: usize,
-        /// The run in progress and its prefix length.
-        run: Option<(RunId, usize)>,
+        /// Each item's chance to be a culprit as it was when the stack was built, in millionths.
+        risks: Vec<i64>,
+        /// The runs in progress.
+        runs: Vec<Going>,
         /// Runs that could not run in a row.
         stuck: i64,
     },
@@ -197,16 +205,29 @@ pub enum Cycle {
     Landing {
         /// The stack.
         stack: Stack,
+        /// As in `Testing`.
+        risks: Vec<i64>,
         /// Length of the prefix that lands.
         green: usize,
-        /// The shortest red prefix, as in `Testing`.
-        red: usize,
         /// The run that certifies the prefix's exact tree.
         proof: RunId,
+        /// Set when the item behind the prefix goes back: its chance to be innocent, in
+        /// millionths.
+        culprit: Option<i64>,
     },
 }
 
 json_cell!(Cycle);
+
+/// How a cycle ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CycleEnd {
+    /// The target was moved, and verified.
+    Landed,
+    /// Nothing lands: the first item goes back, with this chance to be innocent in millionths.
+    Returned(i64),
+}
 
 /// Merge requests applied one on another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -232,6 +253,13 @@ impl Stack {
     #[must_use]
     pub fn tree(&self, len: usize) -> &Sha {
         len.checked_sub(1).map_or(&self.base_tree, |at| &self.items[at].tree)
+    }
+
+    /// What is left once a prefix has landed: the same commits, on it.
+    #[must_use]
+    pub fn behind(&self, len: usize, number: i64) -> Self {
+        let (base, base_tree) = (self.commit(len).clone(), self.tree(len).clone());
+        Self { number, base, base_tree, items: self.items[len..].to_vec() }
     }
 }
 

@@ -7,6 +7,7 @@ pub mod agent;
 pub mod bead;
 pub mod effect;
 pub mod ids;
+pub mod learner;
 mod lists;
 pub mod mail;
 pub mod merge;

@@ -17,6 +17,7 @@ use super::ids::Role;
 use super::ids::RunId;
 use super::ids::SessionId;
 use super::ids::Sha;
+use super::learner::Learner;
 use super::mail::MailKind;
 use super::mail::MailState;
 use super::mail::Priority;
@@ -253,6 +254,8 @@ rows! {
         created_at: i64,
         /// When decided.
         decided_at: Option<i64>,
+        /// Newer ones of its class or a lower one that landed before it.
+        overtaken: i64,
     }
 
     /// What a rig's queue is doing.
@@ -268,6 +271,8 @@ rows! {
         parked: Option<String>,
         /// Red runs that started before this are forgotten: a person has said "try again".
         retry_after: i64,
+        /// What verdicts have taught; null before the first.
+        learner: Option<Learner>,
     }
 
     /// One run of a rig's gates.

@@ -11,6 +11,7 @@ pub mod memory_query;
 mod oracle;
 mod people;
 mod plan;
+pub mod queue_bench;
 mod rng;
 mod shelves;
 mod town;
@@ -111,7 +112,11 @@ fn casting(config: &Config) -> Casting {
         gates: vec![gate("test"), gate("lint")],
         gates_none: false,
         style: LandingStyle::default(),
-        batch_max: 8,
+        batch_max: 16,
+        batch_wait_ms: 0,
+        slots: 2,
+        evict_error_ppm: 100,
+        base_age_ms: 3_600_000,
         stuck_max: 10,
         rework_max: 8,
     };

@@ -73,11 +73,13 @@ pub(super) struct Oracle {
     pub(super) merges: u64,
     /// Effects done, ever.
     pub(super) effects: u64,
+    /// Runs that a queue may have at once.
+    slots: usize,
 }
 
 impl Oracle {
-    pub(super) fn new() -> Self {
-        Self::default()
+    pub(super) fn new(slots: usize) -> Self {
+        Self { slots, ..Self::default() }
     }
 
     fn check(&mut self, invariant: usize, ok: bool, what: impl FnOnce() -> String) {
@@ -265,6 +267,10 @@ impl Oracle {
 
     fn look_at_queue(&mut self, tx: &mut MemoryDb, rig: &RigName) {
         let Some(queue) = tx.row::<Queue>(rig).ok().flatten() else { return };
+        if let Cycle::Testing { runs, .. } = &queue.cycle {
+            let slots = self.slots;
+            self.bound(runs.len() <= slots, "runs at once");
+        }
         let Cycle::Landing { stack, green, proof, .. } = &queue.cycle else { return };
         let run = tx.row::<GateRun>(proof).ok().flatten();
         let exact = run.as_ref().is_some_and(|run| run.tree == *stack.tree(*green));

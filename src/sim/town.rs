@@ -91,6 +91,7 @@ impl Town {
     /// A town at its first moment.
     pub(super) fn new(seed: u64, casting: Casting, plan: Plan, people: People, start: i64) -> Self {
         let rigs: Vec<_> = casting.rigs.iter().map(|(rig, _)| rig.clone()).collect();
+        let slots = casting.queue.slots;
         let mut town = Self {
             now: start,
             heap: BinaryHeap::new(),
@@ -105,7 +106,7 @@ impl Town {
             world: World::new(seed, &rigs),
             people,
             plan,
-            oracle: Oracle::new(),
+            oracle: Oracle::new(slots),
             stream: Stream::new(seed, "town"),
             watchers: BTreeMap::new(),
             trace: Hash::default(),

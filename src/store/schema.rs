@@ -10,7 +10,9 @@ use std::path::Path;
 
 use crate::model::bead::BeadType;
 use crate::model::rows::Bead;
+use crate::model::rows::MergeRequest;
 use crate::model::rows::Meta;
+use crate::model::rows::Queue;
 use crate::model::rows::TABLES;
 use crate::model::table::Index;
 use crate::model::table::Life;
@@ -163,6 +165,10 @@ fn count_work(conn: &mut dyn Conn) -> Result<(), ConnError> {
         conn.execute(&format!("CREATE INDEX {name} ON {} ({columns})", quoted(table.name)), &[])?;
         conn.execute("DROP TABLE `dog_runs`", &[])?;
     }
+    // It had fixed halves in the queue, and nobody was put behind a newer one.
+    add_column(conn, Queue::TABLE.name, "learner", dialect.text)?;
+    let count = format!("{} NOT NULL DEFAULT 0", dialect.int);
+    add_column(conn, MergeRequest::TABLE.name, "overtaken", &count)?;
     // The list of ignored tables comes before the table.
     make_tables(conn)
 }

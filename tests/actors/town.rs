@@ -88,6 +88,10 @@ impl Bench {
             gates_none: false,
             style: LandingStyle::default(),
             batch_max: 8,
+            batch_wait_ms: 0,
+            slots: 2,
+            evict_error_ppm: 100,
+            base_age_ms: 3_600_000,
             stuck_max: 3,
             rework_max: 3,
         };
@@ -233,6 +237,10 @@ fn a_town_that_is_started_over_its_rows_goes_on() {
             gates_none: true,
             style: LandingStyle::default(),
             batch_max: 8,
+            batch_wait_ms: 0,
+            slots: 2,
+            evict_error_ppm: 100,
+            base_age_ms: 3_600_000,
             stuck_max: 3,
             rework_max: 3,
         };

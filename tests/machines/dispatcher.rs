@@ -182,7 +182,7 @@ fn returned_work_waits_until_its_branch_is_free() {
     let mr = bench.memory.with::<MergeRequest>(Some("by_bead"), vec![bead.to_value()]).unwrap();
     let bounced = vec![Bounced { mr: mr[0].id.clone(), files: vec!["a".into()], onto: sha("m") }];
     let stack = Stack { number: 1, base: sha("m"), base_tree: sha("t"), items: Vec::new() };
-    let back = Op::BeginCycle { rig: rig(), stack, bounced, rework_max: 3 };
+    let back = Op::BeginCycle { rig: rig(), stack, risks: Vec::new(), bounced, rework_max: 3 };
     let ended = Op::SessionEnded {
         agent: nux.clone(),
         incarnation: 1,

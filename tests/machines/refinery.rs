@@ -1,4 +1,4 @@
-//! The refinery: stack, test, bisect, land, return; and the same machine over every bad set.
+//! The refinery: stack, test, search, land, return; and the same machine over every bad set.
 
 use std::collections::BTreeSet;
 
@@ -40,7 +40,7 @@ use super::bench::rig;
 use super::bench::sha;
 use super::bench::show;
 
-fn settings() -> QueueSettings {
+pub fn settings() -> QueueSettings {
     let gate = GateSpec::new("test", "true", 1_000);
     QueueSettings {
         target: "main".to_owned(),
@@ -48,21 +48,27 @@ fn settings() -> QueueSettings {
         gates_none: false,
         style: LandingStyle::default(),
         batch_max: 16,
+        batch_wait_ms: 0,
+        slots: 1,
+        evict_error_ppm: 100,
+        base_age_ms: 3_600_000,
         stuck_max: 3,
         rework_max: 3,
     }
 }
 
-/// A world whose tree is the list of its heads: `x`, `y` are red, `?` could not run.
-struct World {
-    target: String,
+/// A world whose tree is the list of its heads: those with an `x` are red.
+pub struct World {
+    pub target: String,
     /// The target itself is red.
-    red: bool,
+    pub red: bool,
     /// Gates that give no answer from now on.
-    stuck: usize,
+    pub stuck: usize,
+    /// Runs that are red whatever is in them, from now on.
+    pub flaky: usize,
     /// Somebody pushes before the next landing.
-    overtaken: bool,
-    log: String,
+    pub overtaken: bool,
+    pub log: String,
 }
 
 impl World {
@@ -71,7 +77,10 @@ impl World {
             self.stuck -= 1;
             return Verdict::CouldNotRun;
         }
-        if self.red || tree.contains('x') { Verdict::Failed } else { Verdict::Passed }
+        let flaked = self.flaky > 0;
+        self.flaky = self.flaky.saturating_sub(1);
+        let red = flaked || self.red || tree.contains('x');
+        if red { Verdict::Failed } else { Verdict::Passed }
     }
 
     fn stack(&self, candidates: &[Candidate]) -> Outcome {
@@ -127,24 +136,24 @@ impl World {
     }
 }
 
-struct Script {
-    bench: Bench<Refinery>,
-    world: World,
-    waiting: usize,
-    inputs: Vec<Input>,
+pub struct Script {
+    pub bench: Bench<Refinery>,
+    pub world: World,
+    pub waiting: usize,
+    pub inputs: Vec<Input>,
 }
 
 impl Script {
-    fn new(settings: QueueSettings) -> Self {
+    pub fn new(settings: QueueSettings) -> Self {
         let mut bench = Bench::new(Refinery::new(rig(), settings, Limits::default()));
         bench.commit("overseer", &Op::RegisterAgent { who: Identity::Refinery(rig()) }).unwrap();
         let log = String::new();
         let target = "m".to_owned();
-        let world = World { target, red: false, stuck: 0, overtaken: false, log };
+        let world = World { target, red: false, stuck: 0, flaky: 0, overtaken: false, log };
         Self { bench, world, waiting: 0, inputs: Vec::new() }
     }
 
-    fn queue(&mut self, heads: &[&str]) {
+    pub fn queue(&mut self, heads: &[&str]) {
         for head in heads {
             self.waiting += 1;
             let id = format!("sh-{}", self.waiting);
@@ -155,7 +164,7 @@ impl Script {
     }
 
     /// Gives the machine the oldest answer of the world, or a wake-up; the world acts.
-    fn turn(&mut self) -> Decision {
+    pub fn turn(&mut self) -> Decision {
         let input = self.inputs.pop().unwrap_or(Input::Wake);
         let (decision, refused) = self.bench.take(&input);
         assert!(refused.is_none(), "{}", show(&decision, refused.as_ref(), self.bench.now));
@@ -169,7 +178,7 @@ impl Script {
     }
 
     /// Turns until this op is decided.
-    fn run_to(&mut self, op: &str) {
+    pub fn run_to(&mut self, op: &str) {
         for _ in 0..100 {
             if self.turn().ops.iter().any(|one| one.name() == op) {
                 return;
@@ -179,7 +188,7 @@ impl Script {
     }
 
     /// Turns until the machine wants nothing more: what the world did, and how each request ended.
-    fn run(&mut self) -> String {
+    pub fn run(&mut self) -> String {
         let mut quiet = 0;
         while quiet < 2 {
             let decision = self.turn();
@@ -190,11 +199,11 @@ impl Script {
         format!("{log}{}", self.ends())
     }
 
-    fn requests(&mut self) -> Vec<MergeRequest> {
+    pub fn requests(&mut self) -> Vec<MergeRequest> {
         self.bench.memory.rows::<MergeRequest>(&Scan::default()).unwrap()
     }
 
-    fn ends(&mut self) -> String {
+    pub fn ends(&mut self) -> String {
         let requests = self.requests();
         let lines = requests.iter().map(|mr| {
             let why = mr.verdict.as_ref().map(|verdict| {
@@ -206,7 +215,7 @@ impl Script {
         lines.collect()
     }
 
-    fn parked(&mut self) -> Option<String> {
+    pub fn parked(&mut self) -> Option<String> {
         let queues = self.bench.memory.rows::<gastown::model::rows::Queue>(&Scan::default());
         queues.unwrap()[0].parked.clone()
     }
@@ -250,10 +259,11 @@ fn a_culprit_is_found_on_prefixes_and_the_rest_goes_on() {
     stack a b x c d
     test m+a+b+x+c+d: failed
     test m+a+b: passed
-    test m+a+b+x: failed
     land m+a+b
     remove b-sh-1
     remove b-sh-2
+    test m+a+b+x: failed
+    test m+a+b+x: failed
     stack c d
     test m+a+b+c+d: passed
     land m+a+b+c+d
@@ -274,6 +284,7 @@ fn a_red_first_item_is_blamed_once_the_target_is_known_green() {
     test m+x+a: failed
     test m+x: failed
     test m: passed
+    test m+x: failed
     stack a
     test m+a: passed
     land m+a
@@ -421,7 +432,7 @@ fn new_gates_make_old_runs_worthless() {
     assert!(script.turn().ops.is_empty());
     script.queue(&["x"]);
     let text = script.run();
-    assert_eq!(text.matches("test m+x: failed").count(), 1, "{text}");
+    assert!(text.starts_with("stack x\ntest m+x: failed\n"), "{text}");
 }
 
 #[test]
@@ -433,10 +444,7 @@ fn a_proof_under_other_gates_is_no_proof() {
     other.gates[0].cmd = "false".to_owned();
     script.inputs.push(Input::Told(Message::Refinery(RefineryMessage::Configure(other))));
     let text = script.run();
-    assert!(
-        text.starts_with("stack a\ntest m+a: passed\nstack a\ntest m+a: passed\nland"),
-        "{text}"
-    );
+    assert!(text.starts_with("stack a\ntest m+a: passed\ntest m+a: passed\nland"), "{text}");
 }
 
 #[test]
@@ -462,7 +470,8 @@ fn heads(n: usize, mask: u32) -> Vec<String> {
 proptest::proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// The good ones land, the bad ones come back, and no culprit costs more than its bisection.
+    /// The good ones land, the bad ones come back, and no culprit costs more than its search, a run or two
+    /// of the target and, as one of the first four, a second look.
     #[test]
     fn exactly_the_good_ones_land(n in 1_usize..=10, mask in any::<u32>()) {
         let mut script = Script::new(settings());
@@ -479,7 +488,8 @@ proptest::proptest! {
         }
         let runs = script.bench.memory.rows::<GateRun>(&Scan::default()).unwrap().len();
         let depth = n.next_power_of_two().ilog2() as usize;
-        prop_assert!(runs <= bad.len() * (depth + 2) + 1, "{runs} runs for {bad:?} of {n}");
+        let most = bad.len() * (depth + 3) + bad.len().min(4) + n.div_ceil(7);
+        prop_assert!(runs <= most, "{runs} runs for {bad:?} of {n}");
     }
 }
 

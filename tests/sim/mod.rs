@@ -2,4 +2,5 @@
 
 #[cfg(feature = "mutants")]
 mod mutants;
+mod queue_bench;
 mod runs;

@@ -12,6 +12,7 @@ use gastown::model::ids::Db;
 use gastown::model::ids::Persistence;
 use gastown::model::ids::RigName;
 use gastown::model::ids::Role;
+use gastown::model::learner::Learner;
 use gastown::model::mail::MailKind;
 use gastown::model::mail::MailState;
 use gastown::model::mail::Priority;
@@ -144,6 +145,7 @@ fn merge_request(full: bool) -> MergeRequest {
         merge_commit: full.then(|| "e".repeat(40).into()),
         created_at: 1,
         decided_at: full.then_some(2),
+        overtaken: i64::from(full),
     }
 }
 
@@ -219,7 +221,9 @@ macro_rules! each {
             $call($tx, &Member { convoy, bead, rig, closed: full });
             let parked = full.then(text);
             let rig = RigName::from(if full { "a" } else { "b" });
-            $call($tx, &Queue { rig, cycle: Cycle::Idle, cycles: 4, parked, retry_after: 0 });
+            let learner = full.then(Learner::default);
+            let cycle = Cycle::Idle;
+            $call($tx, &Queue { rig, cycle, cycles: 4, parked, retry_after: 0, learner });
         }
         let (a, b, me) = (id("gt-a"), id("gt-b"), name("me"));
         let dep = Dep {

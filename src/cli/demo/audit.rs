@@ -24,6 +24,8 @@ pub(super) struct Audit {
     pub(super) landings: u64,
     pub(super) gate_runs: u64,
     pub(super) gate_runs_red: u64,
+    pub(super) merge_requests: u64,
+    pub(super) culprits: u64,
     pub(super) sessions: u64,
     pub(super) sessions_cut_short: u64,
     pub(super) reworked: u64,
@@ -33,6 +35,7 @@ impl Audit {
     pub(super) fn read(stage: &Stage, beads: &[String]) -> Result<Self, DemoError> {
         let mut audit = Self::default();
         audit.read_beads(stage, beads)?;
+        audit.read_queue(stage)?;
         let landed = audit.read_history(stage, beads)?;
         audit.read_agents(stage, beads, &landed)?;
         audit.read_gates(stage)?;
@@ -49,6 +52,17 @@ impl Audit {
             known && bead["status"] == "closed"
         });
         self.beads_closed = closed.count() as u64;
+        Ok(())
+    }
+
+    /// Merge requests that gates had a say in: what did not apply was never tested.
+    fn read_queue(&mut self, stage: &Stage) -> Result<(), DemoError> {
+        let text = stage.gt(&["mq", "list", "--all", "--json"])?;
+        let list: Vec<Value> = serde_json::from_str(&text)
+            .map_err(|error| DemoError::Odd(format!("gt mq list --json: {error}")))?;
+        let culprits = list.iter().filter(|mr| mr["verdict"]["kind"] == "red").count() as u64;
+        let landed = list.iter().filter(|mr| mr["state"] == "merged").count() as u64;
+        (self.merge_requests, self.culprits) = (landed + culprits, culprits);
         Ok(())
     }
 

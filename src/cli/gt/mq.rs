@@ -8,6 +8,7 @@ use crate::adapters::git::cli::Git;
 use crate::cli::context::Wanted;
 use crate::cli::gt::here::Here;
 use crate::cli::gt::hook;
+use crate::cli::gt::mq_record;
 use crate::cli::gt::proof;
 use crate::cli::render;
 use crate::cli::town::wiring;
@@ -83,6 +84,23 @@ pub enum Mq {
         #[arg(long, short, default_value = "held by hand")]
         reason: String,
     },
+    /// Show what the queue did and learnt: gate runs per landed merge request beside the least that
+    /// theory allows, failures, flakes, waiting times.
+    Stats {
+        /// Of this rig only.
+        rig: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show every run that a merge request was part of.
+    Why {
+        /// Which.
+        mr: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Check every landing against git and the gates' own records.
     ///
     /// Ends with 1 when a landed commit lacks its proof: another tree than the tested one, a gate
@@ -106,6 +124,8 @@ impl Mq {
             Self::Retry { what } => retry(&here, &what),
             Self::Reject { mr, reason } => set(&here, &mr, MrState::Rejected, &reason),
             Self::Hold { mr, reason } => set(&here, &mr, MrState::Held, &reason),
+            Self::Stats { rig, json } => mq_record::stats(&here, rig.map(RigName), json),
+            Self::Why { mr, json } => mq_record::why(&here, &mr, json),
             Self::Proof { rig, json } => proof::run(&here, rig.map(RigName), json),
         }
     }
@@ -176,7 +196,7 @@ fn status(here: &Here, what: &str, json: bool) -> Result<u8, DoorError> {
 fn queue(here: &Here, rig: &RigStatus) -> Result<u8, DoorError> {
     let q = &rig.queue;
     render::line(&format!("{}: {}, {} waiting, {} held", rig.name, q.step, q.queued, q.held))?;
-    if let Some(run) = &q.run {
+    for run in &q.runs {
         let logs = here.town.gate_logs(run);
         render::line(&format!("  run {run}: {}", logs.display()))?;
     }

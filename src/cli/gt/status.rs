@@ -111,7 +111,7 @@ fn show_rig(rig: &RigStatus) -> Result<(), DoorError> {
         rig.orders
     ))?;
     let q = &rig.queue;
-    let run = q.run.as_ref().map_or(String::new(), |run| format!(", run {run}"));
+    let run = q.runs.iter().map(|run| format!(", run {run}")).collect::<String>();
     let held = if q.held > 0 { format!(", {} held", q.held) } else { String::new() };
     render::line(&format!("  queue    {}, {} waiting{held}{run}", q.step, q.queued))?;
     if let Some(why) = &q.parked {

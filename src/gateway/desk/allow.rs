@@ -54,7 +54,6 @@ fn meant_for(op: &Op) -> For {
         | Op::BeginCycle { .. }
         | Op::StartRun { .. }
         | Op::FinishRun { .. }
-        | Op::ReuseRun { .. }
         | Op::BeginLanding { .. }
         | Op::FinishCycle { .. }
         | Op::AbandonCycle { .. }

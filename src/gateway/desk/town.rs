@@ -67,7 +67,7 @@ struct Glance {
     held: usize,
 }
 
-fn all<R: crate::model::table::Row>(tx: &mut dyn Tx) -> Result<Vec<R>, TxError> {
+pub(super) fn all<R: crate::model::table::Row>(tx: &mut dyn Tx) -> Result<Vec<R>, TxError> {
     tx.rows::<R>(&Scan::default())
 }
 
@@ -112,7 +112,7 @@ impl Desk {
     }
 
     /// The rigs that are meant: one by name, or all.
-    fn rig_dbs(&self, rig: Option<&RigName>) -> Result<Vec<Db>, DoorError> {
+    pub(super) fn rig_dbs(&self, rig: Option<&RigName>) -> Result<Vec<Db>, DoorError> {
         if let Some(rig) = rig {
             let db = Db::from(rig);
             self.check_db(&db)?;
@@ -378,10 +378,12 @@ impl Desk {
         })?;
         let stats = self.books.stats(db, now).map_err(unread)?;
         let cycle = glance.queue.as_ref().map(|queue| &queue.cycle);
-        let (step, run) = match cycle {
-            None | Some(Cycle::Idle) => ("idle", None),
-            Some(Cycle::Testing { run, .. }) => ("testing", run.as_ref().map(|(id, _)| id.clone())),
-            Some(Cycle::Landing { .. }) => ("landing", None),
+        let (step, runs) = match cycle {
+            None | Some(Cycle::Idle) => ("idle", Vec::new()),
+            Some(Cycle::Testing { runs, .. }) => {
+                ("testing", runs.iter().map(|going| going.run.clone()).collect())
+            }
+            Some(Cycle::Landing { .. }) => ("landing", Vec::new()),
         };
         Ok(RigStatus {
             name,
@@ -394,7 +396,7 @@ impl Desk {
                 queued: glance.queued,
                 held: glance.held,
                 cycles: glance.queue.as_ref().map_or(0, |queue| queue.cycles),
-                run,
+                runs,
                 parked: glance.queue.and_then(|queue| queue.parked),
             },
             beads: summary(&stats, 0),

@@ -358,9 +358,9 @@ pub struct QueueStatus {
     pub held: usize,
     /// Cycles so far.
     pub cycles: i64,
-    /// The run in progress.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub run: Option<RunId>,
+    /// The runs in progress.
+    #[serde(default)]
+    pub runs: Vec<RunId>,
     /// Why it waits for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parked: Option<String>,

@@ -14,6 +14,7 @@ use crate::model::bead::BeadType;
 use crate::model::ids::BeadId;
 use crate::model::ids::Identity;
 use crate::model::ids::Role;
+use crate::model::merge::Cycle;
 use crate::model::rows::Agent;
 use crate::model::rows::Bead;
 use crate::model::rows::Counter;
@@ -102,8 +103,14 @@ pub(super) fn register_agent(
     if let (Role::Refinery, Some(rig)) = (role, who.rig())
         && tx.row::<Queue>(rig)?.is_none()
     {
-        let cycle = crate::model::merge::Cycle::Idle;
-        tx.add(&Queue { rig: rig.clone(), cycle, cycles: 0, parked: None, retry_after: 0 })?;
+        tx.add(&Queue {
+            rig: rig.clone(),
+            cycle: Cycle::Idle,
+            cycles: 0,
+            parked: None,
+            retry_after: 0,
+            learner: None,
+        })?;
     }
     support::log(tx, ctx, id.as_str(), "register_agent", &json!({"actor": actor}))?;
     Ok(vec![Fact::Created { id }, support::agent_fact(&agent)])

@@ -11,6 +11,7 @@ mod derived;
 mod edges;
 mod fact;
 mod fields;
+mod finish;
 mod identity;
 mod mail;
 mod op;
@@ -87,15 +88,16 @@ pub fn apply(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, op: &Op) -> Result<Facts, Refus
         Op::Cleared { agent, incarnation: n, rescued } => {
             sessions::cleared(tx, ctx, agent, *n, rescued.as_deref())
         }
-        Op::BeginCycle { rig, stack, bounced, rework_max } => {
-            queue::begin(tx, ctx, rig, stack, bounced, *rework_max)
+        Op::BeginCycle { rig, stack, risks, bounced, rework_max } => {
+            queue::begin(tx, ctx, rig, (stack, risks), bounced, *rework_max)
         }
         Op::StartRun { rig, run, len, gates } => queue::start_run(tx, ctx, rig, run, *len, gates),
         Op::FinishRun { rig, run, results } => queue::finish_run(tx, ctx, rig, run, results),
-        Op::ReuseRun { rig, run, len } => queue::reuse_run(tx, ctx, rig, run, *len),
-        Op::BeginLanding { rig, proof } => queue::begin_landing(tx, ctx, rig, proof),
-        Op::FinishCycle { rig, landed, rework_max: n, target } => {
-            queue::finish(tx, ctx, rig, *landed, *n, target)
+        Op::BeginLanding { rig, len, culprit, proof } => {
+            queue::begin_landing(tx, ctx, rig, (*len, *culprit), proof)
+        }
+        Op::FinishCycle { rig, end, rework_max: n, target } => {
+            finish::finish(tx, ctx, rig, *end, *n, target)
         }
         Op::AbandonCycle { rig, reason } => queue::abandon(tx, ctx, rig, reason),
         Op::ParkQueue { rig, reason } => queue::park(tx, ctx, rig, reason.as_deref()),

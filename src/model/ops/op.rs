@@ -22,6 +22,7 @@ use crate::model::ids::RunId;
 use crate::model::ids::SessionId;
 use crate::model::ids::Sha;
 use crate::model::mail::MailState;
+use crate::model::merge::CycleEnd;
 use crate::model::merge::GateResult;
 use crate::model::merge::MrState;
 use crate::model::merge::Stack;
@@ -247,6 +248,8 @@ ops! {
         rig: RigName,
         /// The stack.
         stack: Stack,
+        /// Each item's chance to be a culprit, in millionths.
+        risks: Vec<i64>,
         /// What did not stack.
         bounced: Vec<Bounced>,
         /// Returns of one bead before a person is told.
@@ -272,28 +275,24 @@ ops! {
         /// Per gate.
         results: Vec<GateResult>,
     };
-    /// A prefix's tree was tested before.
-    ReuseRun "reuse_run" {
-        /// The rig.
-        rig: RigName,
-        /// The earlier run.
-        run: RunId,
-        /// Prefix length.
-        len: usize,
-    };
-    /// The green prefix should land.
+    /// A green prefix should land.
     BeginLanding "begin_landing" {
         /// The rig.
         rig: RigName,
+        /// Length of the prefix.
+        len: usize,
+        /// Set when the item behind it goes back: its chance to be innocent, in millionths.
+        culprit: Option<i64>,
         /// The run that passed on its exact tree.
         proof: RunId,
     };
-    /// The cycle is over: what landed is merged, the culprit goes back.
+    /// The cycle is over: what landed is merged, the culprit goes back. What is behind a landed
+    /// prefix without a culprit is searched on.
     FinishCycle "finish_cycle" {
         /// The rig.
         rig: RigName,
-        /// Whether the target was moved (and verified).
-        landed: bool,
+        /// How.
+        end: CycleEnd,
         /// Returns of one bead before a person is told.
         rework_max: i64,
         /// The branch.

@@ -60,9 +60,11 @@ impl Needed {
             tx.with::<Landing>(None, Vec::new())?.into_iter().map(|landing| landing.run).collect();
         for queue in queues {
             match queue.cycle {
-                Cycle::Testing { run: Some((run, _)), .. } => drop(runs.insert(run)),
+                Cycle::Testing { runs: going, .. } => {
+                    runs.extend(going.into_iter().map(|going| going.run));
+                }
                 Cycle::Landing { proof, .. } => drop(runs.insert(proof)),
-                Cycle::Testing { run: None, .. } | Cycle::Idle => {}
+                Cycle::Idle => {}
             }
         }
         let mut last_runs = BTreeMap::new();

@@ -19,10 +19,9 @@ use crate::model::ids::Db;
 use crate::model::ids::RigName;
 use crate::model::ids::RunId;
 use crate::model::ids::Sha;
-use crate::model::mail::MailKind;
-use crate::model::mail::Priority;
 use crate::model::merge::Cycle;
 use crate::model::merge::GateResult;
+use crate::model::merge::Going;
 use crate::model::merge::MrState;
 use crate::model::merge::Returned;
 use crate::model::merge::Stack;
@@ -30,18 +29,16 @@ use crate::model::merge::Verdict;
 use crate::model::merge::overall;
 use crate::model::mutant;
 use crate::model::mutant::Mutant;
-use crate::model::parcel::Letter;
 use crate::model::parcel::Parcel;
-use crate::model::rows::Agent;
 use crate::model::rows::Bead;
 use crate::model::rows::GateRun;
 use crate::model::rows::Ids;
-use crate::model::rows::Landing;
 use crate::model::rows::MergeRequest;
 use crate::model::rows::Queue;
 use crate::model::rows::Results;
 use crate::model::tx::Tx;
 use crate::model::tx::TxExt;
+use crate::model::value::Cell;
 use crate::model::value::Name;
 
 /// A branch to queue.
@@ -84,6 +81,7 @@ pub(super) fn put(
         merge_commit: None,
         created_at: ctx.now,
         decided_at: None,
+        overtaken: 0,
     })?;
     bead.hold = Hold::InQueue { mr: id.clone() };
     bead.status = Status::InProgress;
@@ -112,7 +110,7 @@ pub(super) fn submit_branch(
     put(tx, ctx, bead, &Request { author: (&who, 0), branch, head, target })
 }
 
-fn queue(tx: &mut dyn Tx, rig: &RigName) -> Result<Queue, Refused> {
+pub(super) fn queue(tx: &mut dyn Tx, rig: &RigName) -> Result<Queue, Refused> {
     tx.row::<Queue>(rig)?.ok_or_else(|| Refused::NotFound { kind: "queue", id: rig.to_string() })
 }
 
@@ -122,13 +120,13 @@ pub(super) fn request(tx: &mut dyn Tx, id: &BeadId) -> Result<MergeRequest, Refu
     tx.row::<MergeRequest>(&bead.seq)?.ok_or_else(missing)
 }
 
-fn store(tx: &mut dyn Tx, queue: Queue, cycle: Cycle) -> Result<Fact, Refused> {
+pub(super) fn store(tx: &mut dyn Tx, queue: Queue, cycle: Cycle) -> Result<Fact, Refused> {
     let rig = queue.rig.clone();
     tx.set(&Queue { cycle, ..queue })?;
     Ok(Fact::Queue { rig })
 }
 
-fn moved(rig: &RigName) -> Refused {
+pub(super) fn moved(rig: &RigName) -> Refused {
     Refused::Moved { what: format!("the queue of {rig}") }
 }
 
@@ -136,12 +134,13 @@ pub(super) fn begin(
     tx: &mut dyn Tx,
     ctx: &mut Ctx<'_>,
     rig: &RigName,
-    stack: &Stack,
+    (stack, risks): (&Stack, &[i64]),
     bounced: &[Bounced],
     rework_max: i64,
 ) -> Result<Facts, Refused> {
     let mut row = queue(tx, rig)?;
-    if row.cycle != Cycle::Idle || row.cycles + 1 != stack.number {
+    let fits = risks.len() == stack.items.len();
+    if row.cycle != Cycle::Idle || row.cycles + 1 != stack.number || !fits {
         return Err(moved(rig));
     }
     for item in &stack.items {
@@ -166,8 +165,7 @@ pub(super) fn begin(
     let cycle = if stack.items.is_empty() {
         Cycle::Idle
     } else {
-        let red = stack.items.len() + 1;
-        Cycle::Testing { stack: stack.clone(), green: 0, red, run: None, stuck: 0 }
+        Cycle::Testing { stack: stack.clone(), risks: risks.to_vec(), runs: Vec::new(), stuck: 0 }
     };
     let detail = json!({"number": stack.number, "base": stack.base, "items": stack.items.len()});
     support::log(tx, ctx, rig.as_str(), "begin_cycle", &detail)?;
@@ -184,10 +182,11 @@ pub(super) fn start_run(
     gates: &Name,
 ) -> Result<Facts, Refused> {
     let row = queue(tx, rig)?;
-    let Cycle::Testing { stack, green, red, run: None, stuck } = row.cycle.clone() else {
+    let Cycle::Testing { stack, risks, mut runs, stuck } = row.cycle.clone() else {
         return Err(moved(rig));
     };
-    if len > stack.items.len() || len < green || len > red {
+    let known = tx.row::<GateRun>(run)?.is_some();
+    if known || len > stack.items.len() || runs.iter().any(|going| going.len == len) {
         return Err(moved(rig));
     }
     tx.add(&GateRun {
@@ -201,12 +200,14 @@ pub(super) fn start_run(
         started_at: ctx.now,
         ended_at: None,
     })?;
-    let detail = json!({"run": run, "len": len, "tree": stack.tree(len)});
+    let detail = json!({"run": run, "len": len, "of": stack.items.len(), "tree": stack.tree(len)});
     support::log(tx, ctx, rig.as_str(), "start_run", &detail)?;
-    let cycle = Cycle::Testing { stack, green, red, run: Some((run.clone(), len)), stuck };
+    runs.push(Going { run: run.clone(), len });
+    let cycle = Cycle::Testing { stack, risks, runs, stuck };
     Ok(vec![store(tx, row, cycle)?])
 }
 
+/// Records a verdict. One that comes when its cycle is over is kept too: it is known of the tree.
 pub(super) fn finish_run(
     tx: &mut dyn Tx,
     ctx: &mut Ctx<'_>,
@@ -214,172 +215,86 @@ pub(super) fn finish_run(
     run: &RunId,
     results: &[GateResult],
 ) -> Result<Facts, Refused> {
-    let row = queue(tx, rig)?;
-    let Cycle::Testing { stack, green, red, run: Some((wanted, len)), stuck } = row.cycle.clone()
-    else {
-        return Err(moved(rig));
-    };
-    let found = tx.row::<GateRun>(run)?;
-    let (true, Some(mut record)) = (wanted == *run, found) else { return Err(moved(rig)) };
+    let mut row = queue(tx, rig)?;
+    let Some(mut record) = tx.row::<GateRun>(run)? else { return Err(moved(rig)) };
+    if record.verdict.is_some() {
+        return Ok(vec![Fact::Unchanged]);
+    }
     let verdict = overall(results);
+    if verdict == Verdict::Passed {
+        let flaked = flaked(tx, &record, row.retry_after)?;
+        row.learner.get_or_insert_default().green_run(flaked);
+    }
     record.verdict = Some(verdict);
     record.results = Results(results.to_vec());
     record.ended_at = Some(ctx.now);
     tx.set(&record)?;
-    let detail = json!({"run": run, "len": len, "verdict": verdict});
+    let detail = json!({"run": run, "mrs": record.mrs.0.len(), "verdict": verdict});
     support::log(tx, ctx, rig.as_str(), "finish_run", &detail)?;
-    let cycle = narrowed(stack, (green, red), len, verdict, stuck);
-    Ok(vec![store(tx, row, cycle)?])
-}
-
-/// What a verdict on the prefix of length `len` says about the cycle.
-fn narrowed(
-    stack: Stack,
-    (green, red): (usize, usize),
-    len: usize,
-    verdict: Verdict,
-    stuck: i64,
-) -> Cycle {
-    let (green, red, stuck) = match verdict {
-        // The target's own verdict is in its runs; it says nothing of a prefix.
-        Verdict::Passed | Verdict::Failed if len == 0 => (green, red, 0),
-        Verdict::Passed => (green.max(len), red, 0),
-        Verdict::Failed => (green, red.min(len), 0),
-        Verdict::CouldNotRun if mutant::planted(Mutant::LandWithoutProof) => {
-            (green.max(len), red, 0)
+    let cycle = match row.cycle.clone() {
+        Cycle::Testing { stack, risks, mut runs, stuck } => {
+            let own = runs.iter().any(|going| going.run == *run);
+            runs.retain(|going| going.run != *run);
+            let stuck = match verdict {
+                _ if !own => stuck,
+                Verdict::CouldNotRun => stuck + 1,
+                Verdict::Passed | Verdict::Failed => 0,
+            };
+            Cycle::Testing { stack, risks, runs, stuck }
         }
-        Verdict::CouldNotRun => (green, red, stuck + 1),
+        cycle @ (Cycle::Idle | Cycle::Landing { .. }) => cycle,
     };
-    Cycle::Testing { stack, green, red, run: None, stuck }
+    Ok(vec![store(tx, row, cycle)?])
 }
 
-pub(super) fn reuse_run(
-    tx: &mut dyn Tx,
-    ctx: &mut Ctx<'_>,
-    rig: &RigName,
-    run: &RunId,
-    len: usize,
-) -> Result<Facts, Refused> {
-    let row = queue(tx, rig)?;
-    let Cycle::Testing { stack, green, red, run: None, stuck } = row.cycle.clone() else {
-        return Err(moved(rig));
-    };
-    let Some(record) = tx.row::<GateRun>(run)? else { return Err(moved(rig)) };
-    let (Some(verdict), true) = (record.verdict, len <= stack.items.len()) else {
-        return Err(moved(rig));
-    };
-    if record.tree != *stack.tree(len) || verdict == Verdict::CouldNotRun {
-        return Err(moved(rig));
+/// Earlier runs of the same tree with the same gates that were red: flakes, now that it is green.
+/// Each is told once, by the first green run.
+fn flaked(tx: &mut dyn Tx, green: &GateRun, after: i64) -> Result<usize, Refused> {
+    let runs = tx.with::<GateRun>(Some("by_tree"), vec![green.tree.to_value()])?;
+    let same = runs.iter().filter(|run| run.gates == green.gates && run.started_at >= after);
+    let said: Vec<Verdict> = same.filter_map(|run| run.verdict).collect();
+    if said.contains(&Verdict::Passed) {
+        return Ok(0);
     }
-    let detail = json!({"run": run, "len": len, "verdict": verdict});
-    support::log(tx, ctx, rig.as_str(), "reuse_run", &detail)?;
-    let cycle = narrowed(stack, (green, red), len, verdict, stuck);
-    Ok(vec![store(tx, row, cycle)?])
+    Ok(said.iter().filter(|verdict| **verdict == Verdict::Failed).count())
+}
+
+/// Whether a tree has a run with this verdict.
+pub(super) fn has_run(tx: &mut dyn Tx, tree: &Sha, verdict: Verdict) -> Result<bool, Refused> {
+    let runs = tx.with::<GateRun>(Some("by_tree"), vec![tree.to_value()])?;
+    Ok(runs.iter().any(|run| run.verdict == Some(verdict)))
 }
 
 pub(super) fn begin_landing(
     tx: &mut dyn Tx,
     ctx: &mut Ctx<'_>,
     rig: &RigName,
+    (len, culprit): (usize, Option<i64>),
     proof: &RunId,
 ) -> Result<Facts, Refused> {
     let row = queue(tx, rig)?;
-    let Cycle::Testing { stack, green, red, run: None, .. } = row.cycle.clone() else {
+    let Cycle::Testing { stack, risks, .. } = row.cycle.clone() else { return Err(moved(rig)) };
+    if len == 0 || len + usize::from(culprit.is_some()) > stack.items.len() {
         return Err(moved(rig));
-    };
+    }
     let record = tx.row::<GateRun>(proof)?;
     let proven = record
         .as_ref()
-        .is_some_and(|run| run.verdict == Some(Verdict::Passed) && run.tree == *stack.tree(green));
-    let honest = proven || mutant::planted(Mutant::LandWithoutProof);
-    if green == 0 || !honest {
-        let why = format!("I4: run {proof} is no proof for tree {}", stack.tree(green));
+        .is_some_and(|run| run.verdict == Some(Verdict::Passed) && run.tree == *stack.tree(len));
+    if !proven && !mutant::planted(Mutant::LandWithoutProof) {
+        let why = format!("I4: run {proof} is no proof for tree {}", stack.tree(len));
         return Err(Refused::NotNow { id: rig.to_string(), why });
     }
-    let detail = json!({"base": stack.base, "tip": stack.commit(green), "proof": proof});
+    if culprit.is_some() && !has_run(tx, stack.tree(len + 1), Verdict::Failed)? {
+        let why = format!("I5: no run of tree {} is red", stack.tree(len + 1));
+        return Err(Refused::NotNow { id: rig.to_string(), why });
+    }
+    let (base, tip) = (&stack.base, stack.commit(len));
+    let detail =
+        json!({"base": base, "tip": tip, "len": len, "proof": proof, "innocence_ppm": culprit});
     support::log(tx, ctx, rig.as_str(), "begin_landing", &detail)?;
-    let cycle = Cycle::Landing { stack, green, red, proof: proof.clone() };
+    let cycle = Cycle::Landing { stack, risks, green: len, proof: proof.clone(), culprit };
     Ok(vec![store(tx, row, cycle)?])
-}
-
-pub(super) fn finish(
-    tx: &mut dyn Tx,
-    ctx: &mut Ctx<'_>,
-    rig: &RigName,
-    landed: bool,
-    rework_max: i64,
-    target: &str,
-) -> Result<Facts, Refused> {
-    let row = queue(tx, rig)?;
-    let (stack, green, red, proof) = match (row.cycle.clone(), landed) {
-        (Cycle::Landing { stack, green, red, proof }, true) => (stack, green, red, Some(proof)),
-        (Cycle::Testing { stack, green: 0, red, run: None, .. }, false) if red == 1 => {
-            (stack, 0, red, None)
-        }
-        (Cycle::Idle | Cycle::Testing { .. } | Cycle::Landing { .. }, _) => return Err(moved(rig)),
-    };
-    let mut facts = Vec::new();
-    if let Some(run) = proof {
-        let seq = ctx.key();
-        tx.add(&Landing {
-            seq,
-            target: target.to_owned(),
-            base: stack.base.clone(),
-            tip: stack.commit(green).clone(),
-            tree: stack.tree(green).clone(),
-            run,
-            mrs: Ids(stack.items[..green].iter().map(|item| item.mr.clone()).collect()),
-            landed_at: ctx.now,
-        })?;
-    }
-    for item in &stack.items[..green] {
-        facts.extend(merged(tx, ctx, &item.mr, &item.commit)?);
-    }
-    if red == green + 1 && red <= stack.items.len() {
-        let verdict = returned::red_verdict(tx, &stack, red)?;
-        let mr = request(tx, &stack.items[red - 1].mr)?;
-        facts.extend(returned::give_back(tx, ctx, mr, verdict, rework_max)?);
-    }
-    let detail = json!({"number": stack.number, "landed": green, "red": red});
-    support::log(tx, ctx, rig.as_str(), "finish_cycle", &detail)?;
-    facts.push(store(tx, row, Cycle::Idle)?);
-    Ok(facts)
-}
-
-fn merged(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, id: &BeadId, commit: &Sha) -> Result<Facts, Refused> {
-    let mut mr = request(tx, id)?;
-    if mr.state == MrState::Merged {
-        return Err(Refused::NotNow { id: id.to_string(), why: "I5: it is merged already".into() });
-    }
-    mr.state = MrState::Merged;
-    mr.merge_commit = Some(commit.clone());
-    mr.decided_at = Some(ctx.now);
-    tx.set(&mr)?;
-    close_request_bead(tx, ctx, id, "merged")?;
-    let bead = support::bead(tx, &mr.bead)?;
-    let reason = format!("Merged in {id}");
-    let hold = Hold::Merged { commit: commit.clone() };
-    let mut facts = beads::shut(tx, ctx, bead, &reason, hold)?;
-    let letter = Letter {
-        sender: "refinery".to_owned(),
-        recipient: author_actor(tx, &mr)?,
-        kind: MailKind::Merged,
-        subject: format!("MERGED {}", mr.bead),
-        body: format!(
-            "Branch: {}\nIssue: {}\nTarget: {}\nMerge-Commit: {commit}",
-            mr.branch, mr.bead, mr.target
-        ),
-        priority: Priority::Low,
-        thread: None,
-    };
-    support::post(tx, ctx, &Db::hq(), Parcel::Mail(letter), &mut facts)?;
-    facts.push(Fact::Merged { mr: id.clone(), bead: mr.bead });
-    Ok(facts)
-}
-
-fn author_actor(tx: &mut dyn Tx, mr: &MergeRequest) -> Result<String, Refused> {
-    let agent = tx.row::<Agent>(&mr.author)?;
-    Ok(agent.map_or_else(|| mr.author.to_string(), |agent| agent.actor.to_string()))
 }
 
 pub(super) fn close_request_bead(

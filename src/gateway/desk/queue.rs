@@ -1,0 +1,112 @@
+//! Questions about a merge queue's record: what it cost, and why a merge request is where it is.
+
+use crate::gateway::desk::Desk;
+use crate::gateway::desk::town::all;
+use crate::messages::door::DoorError;
+use crate::messages::views::PartView;
+use crate::messages::views::QueueStatsView;
+use crate::messages::views::WhyView;
+use crate::messages::views::rfc3339;
+use crate::model::ids::BeadId;
+use crate::model::ids::RigName;
+use crate::model::learner;
+use crate::model::learner::Learner;
+use crate::model::merge::MrState;
+use crate::model::merge::Returned;
+use crate::model::merge::Verdict;
+use crate::model::rows::Bead;
+use crate::model::rows::GateRun;
+use crate::model::rows::Landing;
+use crate::model::rows::MergeRequest;
+use crate::model::rows::Queue;
+use crate::model::tx::TxExt;
+use crate::model::value::Cell;
+
+impl Desk {
+    pub(super) fn queue_stats(
+        &self,
+        rig: Option<&RigName>,
+    ) -> Result<Vec<QueueStatsView>, DoorError> {
+        let mut views = Vec::new();
+        for db in self.rig_dbs(rig)? {
+            let (mrs, runs, landings, queue) = self.read(&db, |tx| {
+                let (mrs, runs) = (all::<MergeRequest>(tx)?, all::<GateRun>(tx)?);
+                Ok((mrs, runs, all::<Landing>(tx)?.len(), all::<Queue>(tx)?.pop()))
+            })?;
+            let Some(queue) = queue else { continue };
+            let learner = queue.learner.unwrap_or_default();
+            let merged = mrs.iter().filter(|mr| mr.state == MrState::Merged).count();
+            let red = |mr: &&MergeRequest| matches!(mr.verdict, Some(Returned::Red { .. }));
+            let culprits = mrs.iter().filter(red).count();
+            let bounced = mrs.iter().filter(|mr| mr.verdict.is_some()).count() - culprits;
+            let said =
+                |run: &&GateRun| matches!(run.verdict, Some(Verdict::Passed | Verdict::Failed));
+            let answered = runs.iter().filter(said).count();
+            let silent =
+                runs.iter().filter(|run| run.verdict == Some(Verdict::CouldNotRun)).count();
+            let mut waits: Vec<i64> =
+                mrs.iter().filter_map(|mr| Some(mr.decided_at? - mr.created_at)).collect();
+            waits.sort_unstable();
+            views.push(QueueStatsView {
+                rig: queue.rig,
+                merged,
+                culprits,
+                bounced,
+                landings,
+                runs: answered,
+                runs_without_answer: silent,
+                runs_per_merged: (merged > 0).then(|| answered as f64 / merged as f64),
+                bound_per_merged: learner.bound(),
+                serial_per_merged: 1.0 / (1.0 - learner.rate()),
+                failure_rate: learner.rate(),
+                flake_rate: learner.flake(),
+                wait_ms_p50: share_of(&waits, 50),
+                wait_ms_p95: share_of(&waits, 95),
+                overtaken_max: mrs.iter().map(|mr| mr.overtaken).max().unwrap_or(0),
+            });
+        }
+        Ok(views)
+    }
+
+    pub(super) fn why(&self, id: &BeadId) -> Result<WhyView, DoorError> {
+        let missing = || {
+            DoorError::new("not_found", format!("there is no merge request '{id}'"))
+                .hint("'gt mq list --all' shows them")
+        };
+        for db in self.rig_dbs(None)? {
+            let found = self.read(&db, |tx| {
+                let Some(bead) = tx.find::<Bead>("by_id", id)? else { return Ok(None) };
+                let Some(mr) = tx.row::<MergeRequest>(&bead.seq)? else { return Ok(None) };
+                let same = tx.with::<MergeRequest>(Some("by_bead"), vec![mr.bead.to_value()])?;
+                Ok(Some((mr, same, all::<GateRun>(tx)?, all::<Queue>(tx)?.pop())))
+            })?;
+            let Some((mr, same, mut runs, queue)) = found else { continue };
+            runs.sort_by_key(|run| run.started_at);
+            let learner: Learner = queue.and_then(|queue| queue.learner).unwrap_or_default();
+            let part = |run: &GateRun| {
+                let before = run.mrs.0.iter().position(|one| one == id)?;
+                Some(PartView {
+                    run: run.id.clone(),
+                    at: rfc3339(run.started_at),
+                    before,
+                    behind: run.mrs.0.len() - before - 1,
+                    verdict: run.verdict,
+                })
+            };
+            return Ok(WhyView {
+                mr: id.clone(),
+                state: mr.state,
+                risk: learner.risk(&learner::traits(&mr, &same)),
+                overtaken: mr.overtaken,
+                runs: runs.iter().filter_map(part).collect(),
+            });
+        }
+        Err(missing())
+    }
+}
+
+/// The value that this share of sorted values does not exceed, in hundredths; 0 of none.
+fn share_of(sorted: &[i64], hundredths: usize) -> i64 {
+    let at = (sorted.len() * hundredths / 100).min(sorted.len().saturating_sub(1));
+    sorted.get(at).copied().unwrap_or(0)
+}

@@ -1,0 +1,77 @@
+//! Views of a merge queue's record.
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::model::ids::BeadId;
+use crate::model::ids::RigName;
+use crate::model::ids::RunId;
+use crate::model::merge::MrState;
+use crate::model::merge::Verdict;
+
+/// What a queue did, beside what theory allows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QueueStatsView {
+    /// The rig.
+    pub rig: RigName,
+    /// Merge requests that landed.
+    pub merged: usize,
+    /// Those that came back because they were red.
+    pub culprits: usize,
+    /// Those that came back for another reason: a conflict, a missing commit, a person's no.
+    pub bounced: usize,
+    /// Landings.
+    pub landings: usize,
+    /// Gate runs that gave an answer.
+    pub runs: usize,
+    /// Gate runs that could not run.
+    pub runs_without_answer: usize,
+    /// Gate runs per landed merge request; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs_per_merged: Option<f64>,
+    /// The least that theory allows at the learnt rates, for a line that never ends.
+    pub bound_per_merged: f64,
+    /// One by one: gate runs per landed merge request without stacking.
+    pub serial_per_merged: f64,
+    /// The learnt share of culprits.
+    pub failure_rate: f64,
+    /// The learnt share of green trees' runs that are red.
+    pub flake_rate: f64,
+    /// Milliseconds from queued to decided that half of them did not exceed.
+    pub wait_ms_p50: i64,
+    /// The same for 95 of 100.
+    pub wait_ms_p95: i64,
+    /// The most newer ones that landed before one of their class.
+    pub overtaken_max: i64,
+}
+
+/// Why a merge request is where it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WhyView {
+    /// Which.
+    pub mr: BeadId,
+    /// Where it stands.
+    pub state: MrState,
+    /// The chance to be a culprit that its traits give it now.
+    pub risk: f64,
+    /// Newer ones of its class or a lower one that landed before it.
+    pub overtaken: i64,
+    /// Every run that it was part of, oldest first.
+    pub runs: Vec<PartView>,
+}
+
+/// One run that a merge request was part of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartView {
+    /// The run.
+    pub run: RunId,
+    /// When it started.
+    pub at: String,
+    /// How many were stacked before it.
+    pub before: usize,
+    /// How many were stacked behind it.
+    pub behind: usize,
+    /// The answer; absent while it runs, or when it was cut off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+}

@@ -1,0 +1,158 @@
+//! The end of a cycle: what landed is merged, the culprit goes back, the rest is searched on.
+
+use serde_json::json;
+
+use super::Ctx;
+use super::Fact;
+use super::Facts;
+use super::Refused;
+use super::beads;
+use super::queue;
+use super::returned;
+use super::support;
+use crate::model::bead::Hold;
+use crate::model::ids::BeadId;
+use crate::model::ids::Db;
+use crate::model::ids::RigName;
+use crate::model::ids::Sha;
+use crate::model::learner;
+use crate::model::learner::Traits;
+use crate::model::mail::MailKind;
+use crate::model::mail::Priority;
+use crate::model::merge::Cycle;
+use crate::model::merge::CycleEnd;
+use crate::model::merge::MrState;
+use crate::model::merge::Stack;
+use crate::model::merge::Verdict;
+use crate::model::parcel::Letter;
+use crate::model::parcel::Parcel;
+use crate::model::rows::Agent;
+use crate::model::rows::Ids;
+use crate::model::rows::Landing;
+use crate::model::rows::MergeRequest;
+use crate::model::tx::Tx;
+use crate::model::tx::TxExt;
+use crate::model::value::Cell;
+
+pub(super) fn finish(
+    tx: &mut dyn Tx,
+    ctx: &mut Ctx<'_>,
+    rig: &RigName,
+    end: CycleEnd,
+    rework_max: i64,
+    target: &str,
+) -> Result<Facts, Refused> {
+    let mut row = queue::queue(tx, rig)?;
+    let (stack, risks, green, culprit) = match (row.cycle.clone(), end) {
+        (Cycle::Landing { stack, risks, green, proof, culprit }, CycleEnd::Landed) => {
+            let seq = ctx.key();
+            tx.add(&Landing {
+                seq,
+                target: target.to_owned(),
+                base: stack.base.clone(),
+                tip: stack.commit(green).clone(),
+                tree: stack.tree(green).clone(),
+                run: proof,
+                mrs: Ids(stack.items[..green].iter().map(|item| item.mr.clone()).collect()),
+                landed_at: ctx.now,
+            })?;
+            (stack, risks, green, culprit)
+        }
+        (Cycle::Testing { stack, risks, .. }, CycleEnd::Returned(doubt)) => {
+            let red = queue::has_run(tx, stack.tree(1), Verdict::Failed)?;
+            if !red || !queue::has_run(tx, &stack.base_tree, Verdict::Passed)? {
+                let why = "I5: it is not red on a green target".to_owned();
+                return Err(Refused::NotNow { id: stack.items[0].mr.to_string(), why });
+            }
+            (stack, risks, 0, Some(doubt))
+        }
+        _ => return Err(queue::moved(rig)),
+    };
+    let mut facts = Vec::new();
+    for item in &stack.items[..green] {
+        let traits = traits(tx, &item.mr)?;
+        row.learner.get_or_insert_default().decided(&traits, None);
+        facts.extend(merged(tx, ctx, &item.mr, &item.commit)?);
+    }
+    let gone = green + usize::from(culprit.is_some());
+    if culprit.is_some() {
+        let id = &stack.items[green].mr;
+        let traits = traits(tx, id)?;
+        row.learner.get_or_insert_default().decided(&traits, culprit);
+        let verdict = returned::red_verdict(tx, &stack, gone)?;
+        let mr = queue::request(tx, id)?;
+        facts.extend(returned::give_back(tx, ctx, mr, verdict, rework_max)?);
+    }
+    passed_over(tx, &stack, green, gone)?;
+    let detail = json!({"number": stack.number, "landed": green, "innocence_ppm": culprit});
+    support::log(tx, ctx, rig.as_str(), "finish_cycle", &detail)?;
+    let cycle = if culprit.is_none() && green < stack.items.len() {
+        // The trees behind the landed prefix stay what they are, and so does what is known of them.
+        row.cycles += 1;
+        let (stack, risks) = (stack.behind(green, row.cycles), risks[green..].to_vec());
+        Cycle::Testing { stack, risks, runs: Vec::new(), stuck: 0 }
+    } else {
+        Cycle::Idle
+    };
+    facts.push(queue::store(tx, row, cycle)?);
+    Ok(facts)
+}
+
+fn traits(tx: &mut dyn Tx, id: &BeadId) -> Result<Traits, Refused> {
+    let mr = queue::request(tx, id)?;
+    let same = tx.with::<MergeRequest>(Some("by_bead"), vec![mr.bead.to_value()])?;
+    Ok(learner::traits(&mr, &same))
+}
+
+/// Counts, for each that stays, the newer ones of its class or a lower one that landed before it.
+fn passed_over(tx: &mut dyn Tx, stack: &Stack, green: usize, gone: usize) -> Result<(), Refused> {
+    let mut landed = Vec::new();
+    for item in &stack.items[..green] {
+        landed.push(queue::request(tx, &item.mr)?);
+    }
+    for item in &stack.items[gone..] {
+        let mut mr = queue::request(tx, &item.mr)?;
+        let newer = landed.iter().filter(|l| l.seq > mr.seq && l.priority >= mr.priority).count();
+        if newer > 0 {
+            mr.overtaken += newer as i64;
+            tx.set(&mr)?;
+        }
+    }
+    Ok(())
+}
+
+fn merged(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, id: &BeadId, commit: &Sha) -> Result<Facts, Refused> {
+    let mut mr = queue::request(tx, id)?;
+    if mr.state == MrState::Merged {
+        return Err(Refused::NotNow { id: id.to_string(), why: "I5: it is merged already".into() });
+    }
+    mr.state = MrState::Merged;
+    mr.merge_commit = Some(commit.clone());
+    mr.decided_at = Some(ctx.now);
+    tx.set(&mr)?;
+    queue::close_request_bead(tx, ctx, id, "merged")?;
+    let bead = support::bead(tx, &mr.bead)?;
+    let reason = format!("Merged in {id}");
+    let hold = Hold::Merged { commit: commit.clone() };
+    let mut facts = beads::shut(tx, ctx, bead, &reason, hold)?;
+    let letter = Letter {
+        sender: "refinery".to_owned(),
+        recipient: author_actor(tx, &mr)?,
+        kind: MailKind::Merged,
+        subject: format!("MERGED {}", mr.bead),
+        body: format!(
+            "Branch: {}\nIssue: {}\nTarget: {}\nMerge-Commit: {commit}",
+            mr.branch, mr.bead, mr.target
+        ),
+        priority: Priority::Low,
+        thread: None,
+    };
+    support::post(tx, ctx, &Db::hq(), Parcel::Mail(letter), &mut facts)?;
+    facts.push(Fact::Merged { mr: id.clone(), bead: mr.bead });
+    Ok(facts)
+}
+
+fn author_actor(tx: &mut dyn Tx, mr: &MergeRequest) -> Result<String, Refused> {
+    let agent = tx.row::<Agent>(&mr.author)?;
+    Ok(agent.map_or_else(|| mr.author.to_string(), |agent| agent.actor.to_string()))
+}
