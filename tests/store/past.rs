@@ -11,7 +11,6 @@ use gastown::model::past::NoMoment;
 use gastown::model::past::Point;
 use gastown::model::rows::Bead;
 use gastown::model::tx::TxExt;
-use gastown::store::conn::Conn;
 use gastown::store::conn::Intent;
 use gastown::store::conn::Most;
 use gastown::store::ledger::Ledger;
@@ -166,8 +165,8 @@ fn a_statement_by_hand_is_checked_recorded_and_derived(home: &Home) {
     assert!(bead(&ledger, &db, "sh-c").is_some());
 }
 
-fn push(conn: &mut dyn Conn) {
-    remote::push(conn, "origin").unwrap();
+fn push(ledger: &Ledger, db: &Db) {
+    ledger.apart(db, |conn| remote::push(conn, "origin")).unwrap();
 }
 
 /// A second database with all that the first has, rows without history too.
@@ -197,8 +196,8 @@ fn a_history_goes_to_a_remote_and_comes_back(home: &Home) {
     let url = format!("file://{}", place.display());
     let origin = Remote { name: "origin".to_owned(), url };
     ledger.apart(&db, |conn| remote::add(conn, &origin)).unwrap();
-    assert_eq!(ledger.apart(&db, remote::list).unwrap(), [origin.clone()]);
-    ledger.apart(&db, |conn| Ok(push(conn))).unwrap();
+    assert_eq!(ledger.apart(&db, remote::list).unwrap(), std::slice::from_ref(&origin));
+    push(&ledger, &db);
     let stands = |db: &Db| ledger.apart(db, |conn| remote::stands(conn, "origin")).unwrap();
     assert_eq!(stands(&db), Stands::Same);
 
@@ -209,7 +208,7 @@ fn a_history_goes_to_a_remote_and_comes_back(home: &Home) {
     assert_eq!(stands(&other), Stands::Same);
     commit(&mut writer, create("sh-b"));
     assert_eq!(stands(&db), Stands::Ahead);
-    ledger.apart(&db, |conn| Ok(push(conn))).unwrap();
+    push(&ledger, &db);
     assert!(matches!(stands(&other), Stands::Behind(_)));
     let pull = |db: &Db| ledger.apart(db, |conn| remote::pull(conn, "origin")).unwrap();
     assert!(matches!(pull(&other), Pulled::Forward(hash) if hash == writer.head()));
@@ -218,7 +217,7 @@ fn a_history_goes_to_a_remote_and_comes_back(home: &Home) {
 
     let again = home.ledger(Settings::default());
     commit(&mut again.writer(&other, "test", 0).unwrap(), create("sh-there"));
-    again.apart(&other, |conn| Ok(push(conn))).unwrap();
+    push(&again, &other);
     commit(&mut writer, create("sh-here"));
     assert!(matches!(stands(&db), Stands::Diverged(_)));
     assert!(matches!(pull(&db), Pulled::Diverged(_)));
