@@ -20,6 +20,7 @@ use crate::gateway::client::ClientError;
 use crate::gateway::desk::Desk;
 use crate::messages::door::Answer;
 use crate::messages::door::Call;
+use crate::messages::door::Control;
 use crate::messages::door::DoorError;
 use crate::messages::door::PROTOCOL;
 use crate::messages::door::Query;
@@ -32,6 +33,17 @@ use crate::store::ledger::Settings;
 
 /// How long a command waits for the daemon.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long it waits where a whole database is worked on.
+const UPKEEP_WITHIN: Duration = Duration::from_secs(3_600);
+
+/// How long a command waits for the answer to a request.
+fn patience(request: &Request) -> Duration {
+    match request {
+        Request::Control(Control::Upkeep { .. }) => UPKEEP_WITHIN,
+        _ => ANSWER_WITHIN,
+    }
+}
 
 /// Sends a request and gives the answer.
 ///
@@ -51,7 +63,7 @@ pub fn send(context: &Context, request: Request) -> Result<Answer, DoorError> {
         return direct(context, &call);
     };
     call.town = Some(TownFile::read(town)?.id);
-    match client::call(&town.socket_path(), &call, ANSWER_WITHIN) {
+    match client::call(&town.socket_path(), &call, patience(&call.request)) {
         Ok(answer) => Ok(answer),
         Err(ClientError::Closed(why)) => {
             refuse_if_held(town, &why)?;

@@ -15,6 +15,7 @@ use crate::model::ops::Facts;
 use crate::model::ops::Op;
 use crate::model::past::Point;
 use crate::model::query::BeadFilter;
+use crate::model::upkeep::Chore;
 
 /// Version of this protocol; another one is refused.
 pub const PROTOCOL: u32 = 1;
@@ -221,6 +222,13 @@ pub enum Control {
         rig: RigName,
         /// Its name.
         name: String,
+    },
+    /// Do something to a database as a whole, as a dog would; answered as `ChoreDone`.
+    Upkeep {
+        /// Which.
+        db: Db,
+        /// What.
+        chore: Chore,
     },
     /// Release, end, rescue and forget a worker.
     Nuke {

@@ -228,8 +228,8 @@ fn pieces(text: &str) -> Result<Vec<(usize, Token)>, String> {
         let start = at;
         if first.is_whitespace() {
             at += first.len_utf8();
-        } else if rest.starts_with("--") {
-            if rest[2..].chars().next().is_some_and(|next| !next.is_whitespace()) {
+        } else if let Some(comment) = rest.strip_prefix("--") {
+            if comment.starts_with(|next: char| !next.is_whitespace()) {
                 return Err("'--' without a space is read in two ways: write '- -' or '-- '".into());
             }
             at += rest.find('\n').unwrap_or(rest.len());

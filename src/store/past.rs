@@ -11,10 +11,8 @@ use crate::model::value::Value;
 use crate::store::conn::Conn;
 use crate::store::conn::ConnError;
 
-/// What the message of a commit begins with that stands for all history before it.
-pub const FLATTENED: &str = "history flattened";
-/// What the message of a commit begins with that stands for several of an earlier history.
-pub const SQUASHED: &str = "history squashed";
+/// The line of a commit message that says for how many commits of an earlier history it stands.
+pub const STANDS_FOR: &str = "Stands-For: ";
 
 /// Hashes that an ambiguous beginning is answered with.
 const SHOWN: usize = 4;
@@ -119,12 +117,12 @@ fn pick(log: &[Commit], point: &Point) -> Result<Moment, NoMoment> {
 
 /// Whether a commit is what a compaction left of several.
 fn stands_for_others(commit: &Commit) -> bool {
-    [FLATTENED, SQUASHED].iter().any(|words| commit.message.starts_with(words))
+    commit.message.lines().any(|line| line.starts_with(STANDS_FOR))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::SQUASHED;
+    use super::STANDS_FOR;
     use super::millis;
     use super::pick;
     use crate::model::past::Commit;
@@ -140,7 +138,7 @@ mod tests {
     fn log() -> Vec<Commit> {
         vec![
             commit("b2", 9_000, "edit"),
-            commit("b1", 7_000, &format!("{SQUASHED}: 3 commits")),
+            commit("b1", 7_000, &format!("edit\n\n{STANDS_FOR}3 commits\nLast-Key: 1")),
             commit("a1", 5_000, "schema 0 -> 1"),
             commit("a0", 99_000, "Initialize data repository"),
         ]

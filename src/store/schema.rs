@@ -37,6 +37,9 @@ use crate::store::writer::last_key;
 
 /// The name of the row that has the schema's number.
 pub const VERSION_ROW: &str = "store.schema";
+/// A file of the embedded engine that is shorter lacks a part of what the engine writes first, and
+/// is completed, as an empty database, by opening it.
+const BEGINNING: u64 = 1024;
 /// The table that has these rows.
 pub const META_TABLE: &str = Meta::TABLE.name;
 /// The name of the row that has the fingerprint of all tables.
@@ -257,6 +260,7 @@ pub fn shape(dialect: &Dialect) -> String {
 pub fn inspect_file(path: &Path) -> Result<(), StoreError> {
     let mut head = Vec::new();
     let file = File::open(path).map_err(StoreError::io(path))?;
+    let bytes = file.metadata().map_err(StoreError::io(path))?.len();
     file.take(16).read_to_end(&mut head).map_err(StoreError::io(path))?;
     if head.is_empty() {
         return Err(StoreError::Damaged { path: path.into(), why: "it is empty".to_owned() });
@@ -265,6 +269,10 @@ pub fn inspect_file(path: &Path) -> Result<(), StoreError> {
         let plain = head.starts_with(b"SQLite format 3");
         let why = if plain { "it is a plain SQLite file" } else { "its first bytes are unknown" };
         return Err(StoreError::Foreign { path: path.into(), why: why.to_owned() });
+    }
+    if bytes < BEGINNING {
+        let why = format!("it is cut short after {bytes} bytes");
+        return Err(StoreError::Damaged { path: path.into(), why });
     }
     Ok(())
 }

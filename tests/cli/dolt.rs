@@ -188,3 +188,70 @@ fn histories_are_pushed_and_pulled_while_one_goes_on_from_the_other() {
     assert!(!there.is_empty());
     desk.gt("town", &["dolt", "sync", "remotes", "remove", "web", "origin"]).ok();
 }
+
+#[test]
+fn a_history_is_made_shorter_by_a_word_that_is_bound_to_it() {
+    let (desk, id) = town();
+    let bd = |args: &[&str]| desk.run(env!("CARGO_BIN_EXE_bd"), "town", args);
+    for n in 0..5 {
+        bd(&["q", &format!("More {n}"), "--rig", "web"]).ok();
+    }
+    let commits = || desk.json("town", &["dolt", "log", "web", "-n", "0", "--json"]);
+    let before = commits();
+    let asked = desk.gt("town", &["dolt", "rebase", "web", "--keep", "3", "--json"]);
+    assert_eq!(asked.code, 1, "{}", asked.err);
+    let asked: Value = serde_json::from_str(&asked.out).unwrap();
+    let token = asked["token"].as_str().unwrap();
+    assert_eq!(commits(), before, "asking does nothing");
+    let wrong = desk.gt("town", &["dolt", "rebase", "web", "--keep", "3", "--confirm", "web-x"]);
+    assert!(wrong.refused(1).contains("not for what is there now"));
+    let word = ["dolt", "rebase", "web", "--keep", "3", "--confirm", token];
+    desk.gt("town", &word).ok();
+    let after = commits();
+    assert!(after.as_array().unwrap().len() < before.as_array().unwrap().len(), "{after}");
+    assert!(bd(&["show", &id]).ok().contains("It's here"));
+    desk.gt("town", &["dolt", "gc", "web"]).ok();
+
+    // By the daemon, and what was is refused by name.
+    desk.gt("town", &["up"]).ok();
+    let asked = desk.gt("town", &["dolt", "flatten", "web", "--json"]);
+    let asked: Value = serde_json::from_str(&asked.out).unwrap();
+    let token = asked["token"].as_str().unwrap().to_owned();
+    let flattened = desk.gt("town", &["dolt", "flatten", "web", "--confirm", &token]);
+    let gc = desk.gt("town", &["dolt", "gc", "web"]);
+    let recover = desk.gt("town", &["dolt", "recover", "web"]);
+    desk.gt("town", &["down"]).ok();
+    assert!(flattened.ok().starts_with("web: "));
+    gc.ok();
+    assert!(recover.refused(1).contains("the town is running"));
+    assert!(bd(&["show", &id]).ok().contains("It's here"));
+    let gone = bd(&["show", &id, "--as-of", "2020-01-01", "--json"]).refused(1);
+    let gone: Value = serde_json::from_str(&gone).unwrap();
+    assert_eq!(gone["code"], "history_flattened", "{gone}");
+}
+
+#[test]
+fn a_backup_is_put_back_after_it_was_said_what_it_lacks() {
+    let (desk, id) = town();
+    let bd = |args: &[&str]| desk.run(env!("CARGO_BIN_EXE_bd"), "town", args);
+    assert!(desk.gt("town", &["dolt", "recover", "web"]).refused(1).contains("no backup"));
+    // A shorter history is backed up first.
+    let asked = desk.gt("town", &["dolt", "flatten", "web", "--json"]);
+    let asked: Value = serde_json::from_str(&asked.out).unwrap();
+    let token = asked["token"].as_str().unwrap();
+    desk.gt("town", &["dolt", "flatten", "web", "--confirm", token]).ok();
+    let later = bd(&["q", "Later", "--rig", "web"]).ok().trim().to_owned();
+    let path = desk.path("town/.dolt-data/web/web.db");
+    fs::write(&path, b"damaged").unwrap();
+    let asked = desk.gt("town", &["dolt", "recover", "web", "--json"]);
+    assert_eq!(asked.code, 1, "{}", asked.err);
+    let asked: Value = serde_json::from_str(&asked.out).unwrap();
+    assert!(asked["unknown"].as_str().unwrap().contains("is not a ledger"), "{asked}");
+    let token = asked["token"].as_str().unwrap();
+    desk.gt("town", &["dolt", "recover", "web", "--confirm", "web-0"]).refused(1);
+    let said = desk.gt("town", &["dolt", "recover", "web", "--confirm", token]).ok();
+    assert!(said.contains("what was there is kept"), "{said}");
+    assert!(bd(&["show", &id]).ok().contains("It's here"));
+    bd(&["show", &later]).refused(1);
+    assert!(bd(&["q", "Goes on", "--rig", "web"]).ok().starts_with("we"));
+}

@@ -26,7 +26,7 @@ const HANDS: usize = 4;
 
 /// What a command does, and how it is run here.
 enum Does {
-    /// It reads: its arguments, with `BEAD`, `OTHER`, `CONVOY`, `MAIL` as placeholders.
+    /// It reads: its arguments, with `BEAD`, `OTHER`, `CONVOY`, `REQUEST` as placeholders.
     Reads(&'static [&'static str]),
     /// It reads, and so do others beside it: without a daemon too.
     ReadsAlone(&'static [&'static str]),
@@ -93,6 +93,11 @@ const TABLE: &[(&str, Does)] = &[
     ("gt daemon run", Acts),
     ("gt daemon status", Reads(&["--json"])),
     ("gt daemon logs", Reads(&[])),
+    ("gt dolt start", Acts),
+    ("gt dolt stop", Acts),
+    ("gt dolt restart", Acts),
+    ("gt dolt status", Acts),
+    ("gt dolt logs", Acts),
     ("gt dolt sql", ReadsAlone(&["web", "-e", "select id from beads order by id", "--json"])),
     ("gt dolt list", Reads(&["--json"])),
     ("gt dolt log", Reads(&["ui", "--json"])),
@@ -102,6 +107,14 @@ const TABLE: &[(&str, Does)] = &[
     ("gt dolt sync remotes list", Reads(&["web", "--json"])),
     ("gt dolt sync remotes add", Acts),
     ("gt dolt sync remotes remove", Acts),
+    ("gt dolt flatten", Acts),
+    ("gt dolt rebase", Acts),
+    ("gt dolt gc", Acts),
+    ("gt dolt recover", Acts),
+    ("gt dog history", Reads(&["--json"])),
+    ("gt store convert", Acts),
+    ("gt store status", Reads(&["--json"])),
+    ("gt store confirm", Acts),
     ("gt status", ReadsAlone(&["--json"])),
     ("gt sling", Acts),
     ("gt unsling", Acts),
@@ -122,8 +135,7 @@ const TABLE: &[(&str, Does)] = &[
     ("gt mq reject", Acts),
     ("gt mq hold", Acts),
     ("gt mq stats", Reads(&["--json"])),
-    // It is about a merge request, of which this town has none.
-    ("gt mq why", Acts),
+    ("gt mq why", Reads(&["REQUEST", "--json"])),
     ("gt mq proof", Reads(&["--json"])),
     ("gt convoy list", Reads(&["--all", "--json"])),
     ("gt convoy status", Reads(&["CONVOY", "--json"])),
@@ -250,7 +262,16 @@ impl Running {
         bd(&["comment", &bead, "A remark"]);
         bd(&["label", "add", &bead, "ui"]);
         desk.gt("town", &["mail", "send", "mayor", "-s", "Hello", "-m", "there"]).ok();
-        let names = vec![("BEAD", bead), ("OTHER", other)];
+        let clone = "town/web/crew/ada";
+        desk.git(clone, &["checkout", "--quiet", "-b", "by-hand"]);
+        desk.git(clone, &["commit", "--quiet", "--allow-empty", "-m", "by hand"]);
+        desk.git(clone, &["push", "--quiet", "origin", "by-hand"]);
+        let queued = bd(&["q", "Work by hand", "--rig", "web"]);
+        desk.gt(clone, &["mq", "submit", "--bead", &queued]).ok();
+        let requests = desk.json("town", &["mq", "list", "--json"]);
+        let request = requests[0]["id"].as_str().unwrap().to_owned();
+        desk.gt("town", &["mq", "hold", &request]).ok();
+        let names = vec![("BEAD", bead), ("OTHER", other), ("REQUEST", request)];
         Self { desk, names }
     }
 

@@ -124,6 +124,28 @@ fn a_diff_names_what_was_added_removed_and_changed() {
 }
 
 #[test]
+fn history_knows_a_merge_request_by_its_id() {
+    let desk = Desk::town();
+    desk.bare("web.git");
+    desk.gt("town", &["rig", "add", "web", "../web.git"]).ok();
+    let bd = |args: &[&str]| desk.run(env!("CARGO_BIN_EXE_bd"), "town", args).ok();
+    let bead = bd(&["q", "By hand", "--rig", "web"]).trim().to_owned();
+    desk.git(".", &["clone", "--quiet", "web.git", "mine"]);
+    desk.git("mine", &["checkout", "--quiet", "-b", "by-hand"]);
+    desk.git("mine", &["commit", "--quiet", "--allow-empty", "-m", "by hand"]);
+    desk.git("mine", &["push", "--quiet", "origin", "by-hand"]);
+    desk.gt("mine", &["--town", "../town", "mq", "submit", "--bead", &bead]).ok();
+    let request = desk.json("town", &["mq", "list", "--json"])[0]["id"].clone();
+    let request = request.as_str().unwrap();
+    desk.gt("town", &["mq", "hold", request]).ok();
+    let told = bd(&["history", request, "--json"]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let ops: Vec<&str> =
+        told.as_array().unwrap().iter().map(|change| change["op"].as_str().unwrap()).collect();
+    assert_eq!(ops, ["enqueue", "set_mr"], "{told:#}");
+}
+
+#[test]
 fn history_knows_agents_and_rigs_too() {
     let desk = Desk::town();
     desk.bare("web.git");

@@ -261,4 +261,6 @@ fn hints(town: &mut Town) {
     };
     write_on(town, "hq", &convoy, made);
     assert!(made(town));
+    let text = "UPDATE beads SET notes = 'a note' WHERE title = 'By hand'".to_owned();
+    write_on(town, "hq", &Op::Sql { text }, |_| false);
 }

@@ -11,6 +11,7 @@ mod hooked;
 mod keep;
 mod killed;
 mod lists;
+mod past;
 mod samples;
 mod server;
 mod skew;

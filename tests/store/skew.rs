@@ -22,11 +22,17 @@ use gastown::store::ledger::Ledger;
 use gastown::store::ledger::Settings;
 use gastown::store::schema;
 
+use super::home::Home;
+use super::home::both_engines;
 use super::support::bead;
 use super::support::commit;
 use super::support::create;
-use super::support::town;
 use super::support::writer;
+
+both_engines!(
+    a_store_of_schema_one_is_kept_converted_once_and_then_the_same,
+    a_newer_store_and_one_of_another_build_say_what_to_do,
+);
 
 const TUNING: Tuning = Tuning { cache_mb: 4, busy_ms: 1000 };
 
@@ -49,20 +55,31 @@ fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
-/// The refusal that a reader and a writer both get, and that nothing on the disk was changed by it.
-fn refused(dir: &Path, db: &Db) -> (&'static str, String) {
-    let before = files(dir);
-    let ledger = Ledger::open(dir, Settings { writer_wait_ms: 0, ..Settings::default() });
+/// What of a database must not change: its bytes, or on a server its newest commit.
+fn state(home: &Home, db: &Db) -> (BTreeMap<String, Vec<u8>>, String) {
+    match home.is_server() {
+        true => (BTreeMap::new(), home.conn(db).head().unwrap()),
+        false => (files(home.root()), String::new()),
+    }
+}
+
+/// The refusal that a reader and a writer both get, after which everything is as it was.
+fn refused(home: &Home, db: &Db) -> (&'static str, String) {
+    let before = state(home, db);
+    let ledger = home.ledger(Settings { writer_wait_ms: 0, ..Settings::default() });
     let read = ledger.read(db, |_| ()).unwrap_err();
     let written = ledger.writer(db, "test", 0).map(|_| ()).unwrap_err();
     assert_eq!(read.to_string(), written.to_string());
-    assert_eq!(files(dir), before, "{read}");
+    let after = state(home, db);
+    let changed = |name: &&String| after.0.get(*name) != before.0.get(*name);
+    let changed: Vec<&String> = before.0.keys().chain(after.0.keys()).filter(changed).collect();
+    assert!(changed.is_empty() && after.1 == before.1, "{changed:?} changed: {read}");
     (read.code(), read.to_string())
 }
 
-/// Commits a statement past the ledger.
-fn by_hand(path: &Path, statements: &[&str]) {
-    let mut conn = DoltLite::open(path, TUNING).unwrap();
+/// Commits statements past the ledger.
+fn by_hand(home: &Home, db: &Db, statements: &[String]) {
+    let mut conn = home.conn(db);
     conn.begin(Intent::Write).unwrap();
     for sql in statements {
         conn.execute(sql, &[]).unwrap();
@@ -72,10 +89,10 @@ fn by_hand(path: &Path, statements: &[&str]) {
 }
 
 /// A store as schema 1 had it: no column `work`, another index, dog runs in the history.
-fn schema_one(path: &Path) {
-    let runs = schema::definition(DoltLite::open(path, TUNING).unwrap().dialect(), DogRun::TABLE);
-    let mut statements = vec![
-        "DROP INDEX `beads_by_ready`",
+fn schema_one(home: &Home, db: &Db) {
+    let dialect = home.conn(db).dialect();
+    let texts = [
+        &(dialect.drop_index)("beads", "beads_by_ready"),
         "ALTER TABLE `beads` DROP COLUMN `work`",
         "CREATE INDEX `beads_by_ready` ON `beads` (`status`, `blocked`, `priority`, `seq`)",
         "DROP TABLE `dog_runs`",
@@ -83,19 +100,21 @@ fn schema_one(path: &Path) {
         "UPDATE metadata SET value = '1' WHERE name = 'store.schema'",
         "UPDATE metadata SET value = '0123456789abcdef' WHERE name = 'store.shape'",
     ];
-    statements.extend(runs.iter().map(String::as_str));
-    by_hand(path, &statements);
+    let mut statements: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+    statements.extend(schema::definition(dialect, DogRun::TABLE));
+    by_hand(home, db, &statements);
 }
 
 fn columns(ledger: &Ledger, db: &Db, table: &str) -> Vec<Value> {
     let asked = ledger
         .query(db, |conn| conn.query(conn.dialect().columns, &[Value::Text(table.to_owned())]));
-    asked.unwrap().into_iter().flatten().collect()
+    let mut names: Vec<Value> = asked.unwrap().into_iter().flatten().collect();
+    names.sort();
+    names
 }
 
-#[test]
-fn a_store_of_schema_one_is_kept_converted_once_and_the_same_for_ever_after() {
-    let (dir, ledger, db) = town();
+fn a_store_of_schema_one_is_kept_converted_once_and_then_the_same(home: &Home) {
+    let (ledger, db) = home.town();
     let mut writer = writer(&ledger, &db);
     commit(&mut writer, create("sh-a"));
     commit(&mut writer, create("sh-b"));
@@ -106,81 +125,68 @@ fn a_store_of_schema_one_is_kept_converted_once_and_the_same_for_ever_after() {
     let before = rows(&ledger);
     let path = ledger.path(&db);
     drop(ledger);
-    schema_one(&path);
-    let old = fs::read(&path).unwrap();
+    schema_one(home, &db);
+    let (old, _) = state(home, &db);
 
-    let ledger = Ledger::open(dir.path(), Settings::default());
-    assert_eq!(rows(&ledger), before, "every row is there, with what schema 2 has more");
+    let ledger = home.ledger(Settings::default());
+    assert_eq!(rows(&ledger), before, "every row is there, with what is new in it");
     assert!(before.iter().all(|bead| bead.work));
-    assert!(columns(&ledger, &db, "beads").contains(&Value::Text("work".to_owned())));
-    let kept = path.with_extension("db.schema-1.backup");
-    assert_eq!(fs::read(&kept).unwrap(), old, "a copy of what was there is kept");
-    // The tables are as those of a new store, in the history and out of it.
+    if home.is_server() {
+        assert!(home.root().join(".dolt-backup/shop.schema-1").is_dir());
+    } else {
+        let kept = fs::read(path.with_extension("db.schema-1.backup")).unwrap();
+        assert_eq!(Some(&kept), old.get(".dolt-data/shop/shop.db"), "a copy of it is kept");
+    }
     let fresh = Db::from("fresh");
     ledger.create_db(&fresh).unwrap();
     for table in TABLES {
         let (ours, new) = (columns(&ledger, &db, table.name), columns(&ledger, &fresh, table.name));
-        let sorted = |mut names: Vec<Value>| {
-            names.sort();
-            names
-        };
-        assert_eq!(sorted(ours), sorted(new), "{}", table.name);
+        assert_eq!(ours, new, "{}: as in a new store", table.name);
     }
-    let ignored = ledger.query(&db, |conn| {
-        conn.query("SELECT pattern FROM dolt_ignore WHERE pattern = 'dog_runs'", &[])
-    });
-    assert_eq!(ignored.unwrap().len(), 1);
+    let sql = "SELECT pattern FROM dolt_ignore WHERE pattern = 'dog_runs'";
+    assert_eq!(ledger.query(&db, |conn| conn.query(sql, &[])).unwrap().len(), 1);
     drop(ledger);
 
-    let converted = files(dir.path());
-    let again = Ledger::open(dir.path(), Settings::default());
+    let converted = state(home, &db);
+    let again = home.ledger(Settings::default());
     assert_eq!(rows(&again), before);
-    let writer = again.writer(&db, "test", 0).unwrap();
-    drop(writer);
+    drop(again.writer(&db, "test", 0).unwrap());
     drop(again);
-    assert_eq!(files(dir.path()), converted, "a current store is not written to");
-    let ledger = Ledger::open(dir.path(), Settings::default());
+    assert!(state(home, &db) == converted, "a current store is not written to");
+    let ledger = home.ledger(Settings::default());
     let mut writer = ledger.writer(&db, "test", 0).unwrap();
     commit(&mut writer, create("sh-c"));
     assert!(bead(&ledger, &db, "sh-c").is_some(), "and it is a ledger like any other");
 }
 
-#[test]
-fn a_newer_store_and_one_of_another_build_say_what_to_install() {
+fn a_newer_store_and_one_of_another_build_say_what_to_do(home: &Home) {
+    let version = "UPDATE metadata SET value = '99' WHERE name = 'store.schema'";
+    let no_version = "UPDATE metadata SET value = 'two' WHERE name = 'store.schema'";
+    let shape = "UPDATE metadata SET value = 'beef' WHERE name = 'store.shape'";
+    let no_shape = "DELETE FROM metadata WHERE name = 'store.shape'";
     let cases = [
-        (
-            "UPDATE metadata SET value = '99' WHERE name = 'store.schema'",
-            "store_newer",
-            "install a newer gt",
-        ),
-        (
-            "UPDATE metadata SET value = 'beef' WHERE name = 'store.shape'",
-            "store_other_build",
-            "use that build",
-        ),
-        ("DELETE FROM metadata WHERE name = 'store.shape'", "store_other_build", "no fingerprint"),
-        (
-            "UPDATE metadata SET value = 'two' WHERE name = 'store.schema'",
-            "store_foreign",
-            "move it away",
-        ),
-        ("DROP TABLE metadata", "store_foreign", "no metadata"),
+        ("newer", version, "store_newer", "install a newer gt"),
+        ("other", shape, "store_other_build", "use that build"),
+        ("bare", no_shape, "store_other_build", "no fingerprint"),
+        ("odd", no_version, "store_foreign", "move it away"),
+        ("lost", "DROP TABLE metadata", "store_foreign", "no metadata"),
     ];
-    for (sql, code, words) in cases {
-        let (dir, ledger, db) = town();
+    for (name, sql, code, words) in cases {
+        let (ledger, db) = home.with_db(name);
         let path = ledger.path(&db);
         drop(ledger);
-        by_hand(&path, &[sql]);
-        let (found, text) = refused(dir.path(), &db);
+        by_hand(home, &db, &[sql.to_owned()]);
+        let (found, text) = refused(home, &db);
         assert_eq!(found, code, "{sql}: {text}");
         assert!(text.contains(words), "{sql}: {text}");
-        assert!(text.contains(&path.display().to_string()), "it names the file: {text}");
+        assert!(text.contains(&path.display().to_string()), "it names the place: {text}");
     }
 }
 
 #[test]
 fn what_is_no_ledger_is_refused_as_foreign() {
-    let (dir, ledger, db) = town();
+    let home = Home::embedded();
+    let (ledger, db) = home.town();
     let path = ledger.path(&db);
     drop(ledger);
     for (bytes, words) in [
@@ -188,7 +194,7 @@ fn what_is_no_ledger_is_refused_as_foreign() {
         (b"hello, I am a letter", "its first bytes are unknown"),
     ] {
         fs::write(&path, bytes).unwrap();
-        let (code, text) = refused(dir.path(), &db);
+        let (code, text) = refused(&home, &db);
         assert_eq!(code, "store_foreign", "{text}");
         assert!(text.contains(words) && text.contains("move it away"), "{text}");
     }
@@ -196,14 +202,15 @@ fn what_is_no_ledger_is_refused_as_foreign() {
     let mut conn = DoltLite::create(&path, TUNING).unwrap();
     conn.execute("CREATE TABLE mine (x INTEGER PRIMARY KEY)", &[]).unwrap();
     drop(conn);
-    let (code, text) = refused(dir.path(), &db);
+    let (code, text) = refused(&home, &db);
     assert_eq!(code, "store_foreign", "{text}");
     assert!(text.contains("1 tables but no metadata"), "{text}");
 }
 
 #[test]
 fn what_is_half_written_or_damaged_is_refused_and_never_made_anew() {
-    let (dir, ledger, db) = town();
+    let home = Home::embedded();
+    let (ledger, db) = home.town();
     let mut writer = writer(&ledger, &db);
     for n in 0..20 {
         commit(&mut writer, create(&format!("sh-{n}")));
@@ -217,21 +224,22 @@ fn what_is_half_written_or_damaged_is_refused_and_never_made_anew() {
     damaged[middle - 64..middle].fill(0xa5);
     let mut beginning = whole.clone();
     beginning[400] ^= 0xff;
-    let cases: [(&str, &[u8]); 5] = [
+    let cases: [(&str, &[u8]); 6] = [
         ("empty", b""),
         ("its first bytes alone", b"CTLD"),
-        ("cut short within its first commit", &whole[..600]),
+        ("cut short within what the engine writes first", &whole[..600]),
+        ("cut short within its first commit", &whole[..5_000]),
         ("damaged at the beginning", &beginning),
         ("damaged in the middle", &damaged),
     ];
     for (what, bytes) in cases {
         fs::write(&path, bytes).unwrap();
-        let (code, text) = refused(dir.path(), &db);
+        let (code, text) = refused(&home, &db);
         assert_eq!(code, "store_damaged", "{what}: {text}");
         assert!(text.contains("restore the newest backup"), "{what}: {text}");
     }
     fs::write(&path, &whole).unwrap();
-    let ledger = Ledger::open(dir.path(), Settings::default());
+    let ledger = home.ledger(Settings::default());
     assert!(
         bead(&ledger, &db, "sh-19").is_some(),
         "nothing was changed: the bytes put back are it"
@@ -240,12 +248,13 @@ fn what_is_half_written_or_damaged_is_refused_and_never_made_anew() {
 
 #[test]
 fn a_draft_that_was_left_is_no_database() {
-    let (dir, ledger, _) = town();
+    let home = Home::embedded();
+    let (ledger, _) = home.town();
     let db = Db::from("half");
-    let home = dir.path().join(".dolt-data/half");
-    fs::create_dir_all(&home).unwrap();
-    fs::write(home.join("draft"), b"CTLD half").unwrap();
-    let (code, text) = refused(dir.path(), &db);
+    let dir = home.root().join(".dolt-data/half");
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("draft"), b"CTLD half").unwrap();
+    let (code, text) = refused(&home, &db);
     assert_eq!(code, "no_database", "{text}");
     assert!(text.contains("gt rig add"), "{text}");
     assert!(!ledger.databases().unwrap().contains(&db));

@@ -249,6 +249,11 @@ impl Live for DaemonLive {
                 crew::remove(town, vault, &rig, &name).map_err(failed)?;
                 Ok(json!({ "removed": format!("{rig}/crew/{name}") }))
             }
+            Control::Upkeep { db, chore } => {
+                let parts = &self.keeper.parts;
+                let done = parts.keep.keep(&db, &chore, parts.clock.now_ms());
+                view(&done.map_err(|why| DoorError::new("upkeep", why))?)
+            }
             Control::Nuke { rig, name } => self.nuke(&rig, &name),
         }
     }

@@ -15,6 +15,7 @@ use crate::store::conn::ConnError;
 use crate::store::conn::civil;
 use crate::store::keep::history;
 use crate::store::keep::history::Entry;
+use crate::store::past::STANDS_FOR;
 use crate::store::pause;
 use crate::store::sql_tx::quoted;
 
@@ -189,7 +190,7 @@ impl Draft {
 
 /// The message with the number of commits that it stands for, above its last line.
 fn told(message: &str, commits: usize) -> String {
-    let line = format!("Stands-For: {commits} commits");
+    let line = format!("{STANDS_FOR}{commits} commits");
     match message.rsplit_once("\n\n") {
         Some((first, last)) => format!("{first}\n\n{line}\n{last}"),
         None => format!("{message}\n\n{line}"),

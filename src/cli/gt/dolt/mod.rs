@@ -6,6 +6,7 @@ mod recover;
 mod server;
 mod sql;
 mod sync;
+mod upkeep;
 
 use clap::Subcommand;
 
@@ -47,6 +48,14 @@ pub enum Dolt {
     Dump(dump::Dump),
     /// Push to a remote, or pull from one.
     Sync(sync::Sync),
+    /// Make one commit of a whole history.
+    Flatten(upkeep::Flatten),
+    /// Make one commit of all but the newest ones.
+    Rebase(upkeep::Rebase),
+    /// Free what no commit and no row reaches any more.
+    Gc(upkeep::Gc),
+    /// Put the newest backup in the place of a database.
+    Recover(upkeep::Recover),
 }
 
 impl Dolt {
@@ -64,6 +73,10 @@ impl Dolt {
             Self::InitRig(args) => args.run(at),
             Self::Dump(args) => args.run(at),
             Self::Sync(args) => args.run(at),
+            Self::Flatten(args) => args.run(at),
+            Self::Rebase(args) => args.run(at),
+            Self::Gc(args) => args.run(at),
+            Self::Recover(args) => args.run(at),
         }
     }
 }
