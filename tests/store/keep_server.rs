@@ -15,7 +15,6 @@ use gastown::store::digest::Digest;
 use gastown::store::keep::Keep;
 use gastown::store::keep::compact::Point;
 use gastown::store::keep::history;
-use gastown::store::ledger::Engine;
 use gastown::store::ledger::Ledger;
 use gastown::store::ledger::Settings;
 use gastown::store::port::HeldLedger;
@@ -23,8 +22,8 @@ use gastown::store::port::Port;
 use gastown::store::server::DoltServer;
 use gastown::store::sql_tx::SqlTx;
 
-use super::server::server;
-use super::server::start;
+use super::home::Home;
+use super::home::server_only;
 use super::support::T0;
 use super::support::create;
 use super::support::one;
@@ -41,14 +40,11 @@ fn put(held: &HeldLedger, db: &Db, id: &str, now: i64) {
     assert!(answers[0].is_ok(), "{answers:?}");
 }
 
-#[test]
-#[ignore = "needs dolt: GT_TEST_DOLT=$(tools/dolt/build.sh)"]
-fn a_server_is_squashed_flattened_backed_up_and_restored_while_it_is_used() {
-    let dir = tempfile::tempdir().unwrap();
-    let running = start(dir.path());
-    let engine = Engine::Server(server(running.port, ""));
-    let settings = Settings { engine, ..Settings::default() };
-    let held = Arc::new(HeldLedger::new(Arc::new(Ledger::open(dir.path(), settings)), 0));
+server_only!(a_server_is_squashed_flattened_backed_up_and_restored_while_it_is_used);
+
+fn a_server_is_squashed_flattened_backed_up_and_restored_while_it_is_used(home: &Home) {
+    let ledger = Arc::new(home.ledger(Settings::default()));
+    let held = Arc::new(HeldLedger::new(ledger, 0));
     let (db, hq) = (Db::from("shop"), Db::hq());
     for db in [&db, &hq] {
         held.ledger().create_db(db).unwrap();
@@ -103,12 +99,9 @@ fn a_server_is_squashed_flattened_backed_up_and_restored_while_it_is_used() {
     let after = content(held.ledger(), &db);
     assert_eq!(after.rows(), before.rows() + 3, "a bead, its change and its counter's row or less");
     held.ledger().forget(&db);
-    let mut admin = DoltServer::connect(&server(running.port, "")).unwrap();
+    let mut admin = DoltServer::connect(&home.dolt().address()).unwrap();
     admin.execute("DROP DATABASE shop", &[]).unwrap();
-    let again = Ledger::open(
-        dir.path(),
-        Settings { engine: Engine::Server(server(running.port, "")), ..Settings::default() },
-    );
+    let again = home.ledger(Settings::default());
     drop(held);
     let restored = again.restore(&db).unwrap();
     assert_eq!(restored.aside, None);
