@@ -113,6 +113,8 @@ pub struct Life {
     pub ephemera_keep_ms: i64,
     /// Beads closed longer ago go.
     pub beads_keep_ms: i64,
+    /// What was committed so shortly before a copy was begun counts as not in it.
+    pub copy_margin_ms: i64,
     /// Things that go in one transaction.
     pub decay_batch: usize,
     /// Commits above which a history is made shorter; at most half of it is left.
@@ -131,6 +133,7 @@ impl Default for Life {
         Self {
             ephemera_keep_ms: 7 * 86_400_000,
             beads_keep_ms: 30 * 86_400_000,
+            copy_margin_ms: 60_000,
             decay_batch: 200,
             commits_max: 2_000,
             size_mb_max: 256,

@@ -549,6 +549,11 @@ impl Place for ServerPlace {
         Ok(made)
     }
 
+    fn live(&self, _db: &Db, _dir: &Path, _now_ms: i64) -> Result<i64, StoreError> {
+        // A server's files are not one database's alone.
+        Ok(0)
+    }
+
     fn restore(&self, db: &Db, dir: &Path) -> Result<Restored, StoreError> {
         let path = self.path(db);
         let failed = |error| place::failed(db, &path)(error);

@@ -88,6 +88,7 @@ fn every_point_is_reached_and_recovered() {
     let mut town = Town::new(&of_town);
     story::play(&mut town);
     town.check();
+    story::age(&mut town);
     demo();
     assert_eq!(processes::under(town.dir()), Vec::<String>::new(), "left behind");
 
