@@ -26,7 +26,7 @@ use crate::writers;
 use crate::writers::Started;
 
 /// Longest life between two kills in milliseconds.
-const LIFE_MS: u64 = 500;
+const LIFE_MS: u64 = 700;
 
 /// What a soak on one engine needs.
 struct Plan {
@@ -97,10 +97,12 @@ impl State {
     }
 }
 
-/// A seeded moment of life before the next kill: short ones are as likely as long ones.
+/// A seeded life before the next kill: half of them long enough for some writes, half as likely
+/// short as long, down to the start itself.
 fn live(seeded: &mut Seeded) {
-    let most = 1 << seeded.below(u64::from(LIFE_MS.ilog2()) + 2);
-    std::thread::sleep(Duration::from_millis(seeded.below(most).min(LIFE_MS)));
+    let long = seeded.below(2) == 0;
+    let most = if long { LIFE_MS } else { 1 << seeded.below(u64::from(LIFE_MS.ilog2()) + 1) };
+    std::thread::sleep(Duration::from_millis(seeded.below(most) + if long { 100 } else { 0 }));
 }
 
 /// Kills of the daemon under `bd`. Gives how long each start took until the door answered.
