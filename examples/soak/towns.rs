@@ -17,6 +17,10 @@ use gastown::adapters::dolt::Site;
 use gastown::adapters::layout::Town;
 use gastown::cli::town::wiring;
 use gastown::config;
+use gastown::model::ids::Db;
+use gastown::store::conn::Conn;
+use gastown::store::doltlite::DoltLite;
+use gastown::store::doltlite::Tuning;
 use gastown::store::ledger::Engine;
 use gastown::store::ledger::Ledger;
 use gastown::store::ledger::Settings;
@@ -178,4 +182,20 @@ pub(crate) fn replace(path: &Path, text: &str) -> Fallible<()> {
     File::open(&draft)?.sync_all()?;
     fs::rename(&draft, path)?;
     Ok(())
+}
+
+/// A connection past the ledger.
+pub(crate) fn raw(ledger: &Ledger, kind: Kind, db: &Db) -> Fallible<Box<dyn Conn>> {
+    Ok(match kind {
+        Kind::Embedded => {
+            let tuning = Tuning { cache_mb: 32, busy_ms: 5_000 };
+            Box::new(DoltLite::open(&ledger.path(db), tuning)?)
+        }
+        Kind::Server => {
+            // The town's root is above the directory of its databases.
+            let path = ledger.path(db);
+            let root = path.ancestors().nth(2).ok_or("the database has no town")?;
+            Box::new(DoltServer::connect(&Kept::of(root)?.server.on(db.as_str()))?)
+        }
+    })
 }
