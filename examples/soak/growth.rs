@@ -138,7 +138,13 @@ impl Site<'_> {
     fn busy(&self, name: &str, mutations: i64, group: usize, dogs: bool) -> Fallible<bool> {
         let (db, held) = (Db::from(name), self.held);
         check::prepare(held.ledger(), &db)?;
-        let settings = Settings::default();
+        let mut settings = Settings::default();
+        // A shorter soak has the same number of compactions, not the same number of commits.
+        let usual = settings.life.commits_max;
+        settings.life.commits_max = (mutations * 12 / 100).clamp(60, usual);
+        if dogs {
+            println!("\n  history is made shorter above {} commits", settings.life.commits_max);
+        }
         let inner = TownKeep::new(self.root.to_owned(), held.clone(), &settings);
         let keep = Recorder { inner, db: db.clone(), stages: Mutex::default() };
         let life = settings.life();

@@ -82,7 +82,9 @@ pub(crate) fn make(dir: &Path, kind: Kind) -> Fallible<PathBuf> {
     run(&root, &["rig", "add", "app", &origin.display().to_string(), "--prefix", "ap"])?;
     if kind == Kind::Server {
         // More deaths than a server may have are what is wanted here.
-        run(&root, &["config", "set", "limits.server_crashes_max", "100000"])?;
+        for (key, value) in [("crashes_max", "100000"), ("crash_period_ms", "1000")] {
+            run(&root, &["config", "set", &format!("limits.server_{key}"), value])?;
+        }
     }
     fs::write(made, "")?;
     Ok(root)
