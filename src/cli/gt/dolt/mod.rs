@@ -54,8 +54,6 @@ pub enum Dolt {
     Rebase(upkeep::Rebase),
     /// Free what no commit and no row reaches any more.
     Gc(upkeep::Gc),
-    /// Put the newest backup in the place of a database.
-    Recover(upkeep::Recover),
 }
 
 impl Dolt {
@@ -76,7 +74,6 @@ impl Dolt {
             Self::Flatten(args) => args.run(at),
             Self::Rebase(args) => args.run(at),
             Self::Gc(args) => args.run(at),
-            Self::Recover(args) => args.run(at),
         }
     }
 }

@@ -9,17 +9,23 @@ use crate::cli::town::recover;
 use crate::cli::town::recover::Damaged;
 use crate::cli::town::recover::Plan;
 use crate::cli::town::recover::Source;
+use crate::config::DoltMode;
 use crate::messages::door::DoorError;
 use crate::messages::views::rfc3339;
 
-/// Mend databases that the server does not open.
+/// Put what can be had in the place of damaged databases.
 ///
-/// Looks at every database while the town and its server are down. For each that is damaged it
-/// tries, on copies, Dolt's own repair and the newest native backup, and prints what would be
-/// missing. Nothing is changed until you confirm with the word that it prints; the damaged
-/// databases are then moved aside, not deleted. The town stays down until then.
+/// With a database: puts its newest backup in its place; the town must be down. Without one, in
+/// server mode: looks at every database while the town and its server are down, and for each that is
+/// damaged tries, on copies, Dolt's own repair and the newest native backup. Either way the first
+/// call names what would be missing and prints the word that --confirm wants. What was there is moved
+/// aside, not deleted.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  gt down\n  gt dolt recover web\n  \
+    gt dolt recover web --confirm TOKEN\n  gt up")]
 pub struct Recover {
+    /// The database whose newest backup is wanted.
+    db: Option<String>,
     /// Do what was printed with this word.
     #[arg(long, value_name = "TOKEN")]
     confirm: Option<String>,
@@ -31,6 +37,13 @@ pub struct Recover {
 impl Recover {
     pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
         let here = Here::find(at)?;
+        if let Some(db) = &self.db {
+            return super::upkeep::restore(&here, db, self.confirm.as_deref(), self.json);
+        }
+        if here.settings.store.dolt_mode == DoltMode::Embedded {
+            return Err(DoorError::new("usage", "which database?")
+                .hint("name it: 'gt dolt recover DB' ('gt dolt list' shows them)"));
+        }
         let own = super::server::own(&here, "mend")?;
         if let Some(word) = &self.confirm {
             let done = recover::confirm(&here.town, &own, word)?;
