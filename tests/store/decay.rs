@@ -188,6 +188,7 @@ fn read_mail_landed_convoys_and_cleared_alarms_go_unread_mail_stays() {
     both.put(alarm(None));
     let beads = vec![(BeadId::from("sh-a"), "shop".into(), true)];
     both.put(Op::CreateConvoy { title: "done".to_owned(), owner: "overseer".into(), beads });
+    both.put(create("sh-b"));
     let beads = vec![(BeadId::from("sh-b"), "shop".into(), false)];
     both.put(Op::CreateConvoy { title: "open".to_owned(), owner: "overseer".into(), beads });
     both.now += 8 * DAY;
