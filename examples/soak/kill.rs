@@ -1,7 +1,7 @@
 //! The daemon, or the server, is killed (-9) again and again under writers in processes of their
 //! own. What they were told stands must be there at the end, whole, and its history with it.
 //!
-//! `--kills N`, `--engine embedded|server`, `--dir DIR` (its state stays there, and the same
+//! `--kills N`, `--engine embedded|server|lanes`, `--dir DIR` (its state stays there, and the same
 //! command goes on where it stopped), `--writers N`, `--seed N`.
 
 use std::fs;
@@ -18,17 +18,51 @@ use crate::tools::Seeded;
 use crate::tools::flag;
 use crate::tools::number;
 use crate::tools::row;
+use crate::tools::run;
 use crate::tools::scratch;
 use crate::towns;
 use crate::towns::Daemon;
+use crate::towns::Kept;
 use crate::towns::Kind;
 use crate::writers;
 use crate::writers::Started;
 
 /// Longest life between two kills in milliseconds.
-const LIFE_MS: u64 = 500;
+const LIFE_MS: u64 = 700;
 
-/// What a soak on one engine needs.
+/// Who is killed, and who writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scene {
+    /// A town on files: its daemon, under `bd`.
+    Embedded,
+    /// A town on its server: the server, under `bd`; the daemon starts it again.
+    Server,
+    /// A server by itself, under writer lanes in processes of their own.
+    Lanes,
+}
+
+impl Scene {
+    const ALL: [Self; 3] = [Self::Embedded, Self::Server, Self::Lanes];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Server => "server",
+            Self::Lanes => "lanes",
+        }
+    }
+
+    /// What it is, and how many kills are usual.
+    fn usual(self) -> (&'static str, u64) {
+        match self {
+            Self::Embedded => ("kill -9 of the daemon under bd", 1_000),
+            Self::Server => ("kill -9 of the town's server under bd", 100),
+            Self::Lanes => ("kill -9 of a server under writer lanes", 100),
+        }
+    }
+}
+
+/// What a soak of one scene needs.
 struct Plan {
     dir: PathBuf,
     kills: u64,
@@ -36,33 +70,30 @@ struct Plan {
     seed: u64,
 }
 
-/// Both engines, or the one that `--engine` names.
+/// Every scene, or the one that `--engine` names.
 pub(crate) fn kill() -> Fallible<bool> {
     let wanted = flag("--engine");
     let home = flag("--dir").map_or_else(|| scratch("kill"), |dir| Ok(PathBuf::from(dir)))?;
     let mut good = true;
-    for kind in Kind::ALL {
-        if wanted.as_ref().is_some_and(|word| word != kind.word()) {
+    for scene in Scene::ALL {
+        if wanted.as_ref().is_some_and(|word| word != scene.word()) {
             continue;
         }
-        let default = match kind {
-            Kind::Embedded => 1_000,
-            Kind::Server => 100,
-        };
         let plan = Plan {
-            dir: home.join(kind.word()),
-            kills: number("--kills", default)?,
+            dir: home.join(scene.word()),
+            kills: number("--kills", scene.usual().1)?,
             writers: usize::try_from(number("--writers", 3)?)?,
             seed: number("--seed", 1)?,
         };
         fs::create_dir_all(&plan.dir)?;
         let began = Instant::now();
-        let recovery = match kind {
-            Kind::Embedded => daemon(&plan)?,
-            Kind::Server => server(&plan)?,
+        let starts = match scene {
+            Scene::Embedded => daemon(&plan)?,
+            Scene::Server => town_server(&plan)?,
+            Scene::Lanes => server(&plan)?,
         };
         let minutes = began.elapsed().as_secs_f64() / 60.0;
-        good &= judge(kind, &plan, &recovery, minutes)?;
+        good &= judge(scene, &plan, &starts, minutes)?;
     }
     if flag("--dir").is_none() && good {
         fs::remove_dir_all(&home)?;
@@ -97,15 +128,17 @@ impl State {
     }
 }
 
-/// A seeded moment of life before the next kill: short ones are as likely as long ones.
+/// A seeded life before the next kill: half of them long enough for some writes, half as likely
+/// short as long, down to the start itself.
 fn live(seeded: &mut Seeded) {
-    let most = 1 << seeded.below(u64::from(LIFE_MS.ilog2()) + 2);
-    std::thread::sleep(Duration::from_millis(seeded.below(most).min(LIFE_MS)));
+    let long = seeded.below(2) == 0;
+    let most = if long { LIFE_MS } else { 1 << seeded.below(u64::from(LIFE_MS.ilog2()) + 1) };
+    std::thread::sleep(Duration::from_millis(seeded.below(most) + if long { 100 } else { 0 }));
 }
 
 /// Kills of the daemon under `bd`. Gives how long each start took until the door answered.
 fn daemon(plan: &Plan) -> Fallible<Vec<Duration>> {
-    let root = towns::make(&plan.dir)?;
+    let root = towns::make(&plan.dir, Kind::Embedded)?;
     let mut state = State::load(&plan.dir)?;
     let mut seeded = Seeded(plan.seed + state.done);
     let writers = start_writers(plan, None)?;
@@ -119,6 +152,29 @@ fn daemon(plan: &Plan) -> Fallible<Vec<Duration>> {
         state.one_more()?;
     }
     writers.into_iter().try_for_each(Started::stop)?;
+    Ok(starts)
+}
+
+/// Kills of a town's server under `bd`. Gives how long each took until a server answered again.
+fn town_server(plan: &Plan) -> Fallible<Vec<Duration>> {
+    let root = towns::make(&plan.dir, Kind::Server)?;
+    let mut state = State::load(&plan.dir)?;
+    let mut seeded = Seeded(plan.seed + state.done);
+    let daemon = Daemon::start(&root)?;
+    let kept = Kept::of(&root)?;
+    kept.await_answer()?;
+    let writers = start_writers(plan, None)?;
+    let mut starts = Vec::new();
+    while state.done < plan.kills {
+        live(&mut seeded);
+        kept.kill9()?;
+        state.one_more()?;
+        let began = Instant::now();
+        kept.await_answer()?;
+        starts.push(began.elapsed());
+    }
+    writers.into_iter().try_for_each(Started::stop)?;
+    daemon.kill9()?;
     Ok(starts)
 }
 
@@ -152,20 +208,28 @@ fn start_writers(plan: &Plan, dolt: Option<&Dolt>) -> Fallible<Vec<Started>> {
 }
 
 /// Reads the logs and the store, and nothing else.
-fn judge(kind: Kind, plan: &Plan, starts: &[Duration], minutes: f64) -> Fallible<bool> {
+fn judge(scene: Scene, plan: &Plan, starts: &[Duration], minutes: f64) -> Fallible<bool> {
     let mut found = Found::default();
-    match kind {
-        Kind::Embedded => {
-            let ledger = towns::ledger(&plan.dir.join("town"), None);
-            for number in 0..plan.writers {
-                found.look(&ledger, &"app".into(), &plan.dir, number)?;
+    let root = plan.dir.join("town");
+    match scene {
+        Scene::Embedded | Scene::Server => {
+            if scene == Scene::Server {
+                // What is looked at has been closed and opened.
+                run(&root, &["dolt", "stop"])?;
+                run(&root, &["dolt", "start"])?;
             }
-            found.walk(&ledger, &"app".into())?;
+            let (ledger, db) = (towns::of_town(&root)?, "app".into());
+            for number in 0..plan.writers {
+                found.look(&ledger, &db, &plan.dir, number)?;
+            }
+            found.walk(&ledger, &db)?;
+            if scene == Scene::Server {
+                run(&root, &["dolt", "stop"])?;
+            }
         }
-        Kind::Server => {
-            // A server of its own again: what is looked at has been closed and opened.
+        Scene::Lanes => {
             let dolt = Dolt::start(&plan.dir.join("dolt"));
-            let ledger = towns::ledger(&plan.dir.join("town"), Some(dolt.address()));
+            let ledger = towns::ledger(&root, Some(dolt.address()));
             for number in 0..plan.writers {
                 let db = writers::database(number);
                 found.look(&ledger, &db, &plan.dir, number)?;
@@ -173,11 +237,8 @@ fn judge(kind: Kind, plan: &Plan, starts: &[Duration], minutes: f64) -> Fallible
             }
         }
     }
-    let what = match kind {
-        Kind::Embedded => "kill -9 of the daemon under bd",
-        Kind::Server => "kill -9 of the server under writer lanes",
-    };
-    println!("\n{}: {what}, {minutes:.1} minutes", kind.word());
+    let what = scene.usual().0;
+    println!("\n{}: {what}, {minutes:.1} minutes", scene.word());
     let mut good = row("kills", &plan.kills.to_string(), "", true);
     let acks = found.acknowledged;
     good &= row("acknowledged transactions", &acks.to_string(), "some", acks > 0);

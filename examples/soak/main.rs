@@ -14,9 +14,14 @@ mod check;
 #[path = "../../tests/support/dolt.rs"]
 mod dolt;
 mod engines;
+mod growth;
 mod idle;
+#[allow(clippy::unwrap_used, unreachable_pub, reason = "it is shared with the tests")]
+#[path = "../../tests/support/kennel.rs"]
+mod kennel;
 mod kill;
 mod kills;
+mod latency;
 mod speed;
 mod tools;
 mod towns;
@@ -25,7 +30,7 @@ mod writers;
 use std::process::ExitCode;
 
 /// Every soak.
-const NAMES: &str = "idle, speed, kills, kill, engines";
+const NAMES: &str = "idle, speed, kills, kill, engines, latency, growth";
 
 fn main() -> ExitCode {
     let name = std::env::args().nth(1).unwrap_or_default();
@@ -35,6 +40,8 @@ fn main() -> ExitCode {
         "kills" => kills::kills(),
         "kill" => kill::kill(),
         "engines" => engines::engines(),
+        "latency" => latency::latency(),
+        "growth" => growth::growth(),
         // What `kill` starts: one writer in a process of its own.
         "writer" => writers::writer(),
         other => Err(format!("no soak is called '{other}': {NAMES}").into()),

@@ -33,8 +33,6 @@ use crate::model::tx::TxExt;
 const REAP_MAX: usize = 500;
 /// Between two batches of one decay, in milliseconds: others come first.
 const BATCH_PAUSE_MS: i64 = 1_000;
-/// What was committed so shortly before a copy was begun may not be in it, in milliseconds.
-const MARGIN_MS: i64 = 60_000;
 
 /// The reaper of one database.
 #[derive(Clone, Debug)]
@@ -69,7 +67,9 @@ impl Reaper {
         let dbs = std::iter::once(Db::hq()).chain(rigs.iter().map(Db::from));
         for db in dbs {
             let held = seen.held.iter().find(|(known, _)| *known == db);
-            let Some(held_until) = held.map(|(_, at)| at - MARGIN_MS) else { continue };
+            let Some(held_until) = held.map(|(_, at)| at - self.life.copy_margin_ms) else {
+                continue;
+            };
             let needed = seen.travelling.iter().filter(|(known, _)| *known == db);
             let spare: Vec<BeadId> = needed.map(|(_, bead)| bead.clone()).collect();
             match db.rig() {

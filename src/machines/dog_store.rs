@@ -36,6 +36,8 @@ use crate::model::value::Name;
 const MB: i64 = 1 << 20;
 /// A store smaller than this is not worth a compaction for its growth alone, in megabytes.
 const SMALL_MB: i64 = 4;
+/// So few commits are not halved any more.
+const FEW: i64 = 8;
 /// Rows among which a dog looks for its last run first.
 const RECENT: usize = 256;
 /// Runs that failed in a row before a person is told.
@@ -161,27 +163,39 @@ impl StoreDog {
             }
             Trade::Compactor => {
                 let life = &self.life;
-                let after = last.map_or(0, |last| last.after.bytes);
-                let too_big = now.bytes > (life.size_mb_max * MB).max(2 * after);
-                let grown = after > 0
-                    && now.bytes > SMALL_MB * MB
-                    && now.bytes > after.saturating_mul(life.growth_max);
-                let same = last.is_some_and(|last| last.after.head == now.head);
+                let after = last.map(|last| last.after.clone()).unwrap_or_default();
+                let too_big = now.bytes > (life.size_mb_max * MB).max(2 * after.bytes);
+                let base = if after.live > 0 { after.live } else { after.bytes };
+                let grown = now.bytes > base.saturating_mul(life.growth_max).max(SMALL_MB * MB);
                 let due = now.commits > life.commits_max || too_big || grown;
-                let plan =
-                    Plan::Keep { keep_ms: life.history_keep_ms, commits_max: life.commits_max };
-                (due && !same).then_some(Chore::Compact { plan })
+                let plan = self.plan(life.commits_max);
+                (due && after.head != now.head).then_some(Chore::Compact { plan })
             }
         }
     }
 
-    /// What follows a chore: the bound on size wins over the kept time.
+    fn plan(&self, commits_max: i64) -> Plan {
+        let Life { history_keep_ms, growth_max, .. } = self.life;
+        Plan::Keep { keep_ms: history_keep_ms, commits_max, growth_max }
+    }
+
+    /// What follows a chore: the bounds on size win over the kept time. Half of the commits go,
+    /// and half again, until there is room.
     fn next(&self, chore: &Chore, done: &ChoreDone) -> Stage {
         let kept = matches!(chore, Chore::Compact { plan: Plan::Keep { .. } });
-        if kept && done.done && done.after.bytes > self.life.size_mb_max * MB {
-            return Stage::Wants(Chore::Compact { plan: Plan::Flatten });
+        let after = &done.after;
+        let over =
+            |times: i64, least: i64| after.bytes > after.live.saturating_mul(times).max(least);
+        let grown = after.live > 0 && over(self.life.growth_max * 3 / 4, SMALL_MB * MB);
+        if !kept || !done.done || !(grown || over(2, self.life.size_mb_max * MB)) {
+            return Stage::Resting;
         }
-        Stage::Resting
+        let fewer = after.commits < done.before.commits;
+        let plan = match after.commits > FEW && fewer {
+            true => self.plan(after.commits),
+            false => Plan::Flatten,
+        };
+        Stage::Wants(Chore::Compact { plan })
     }
 
     fn record(&self, chore: &Chore, done: ChoreDone, d: &mut Decision) {

@@ -64,6 +64,8 @@ pub struct Limits {
     pub server_crashes_max: usize,
     /// See `server_crashes_max`.
     pub server_crash_period_ms: i64,
+    /// Wait between two tries of a server that died too often.
+    pub server_probe_ms: i64,
 }
 
 impl Default for Limits {
@@ -97,6 +99,7 @@ impl Default for Limits {
             dispatch_batch: 256,
             server_crashes_max: 5,
             server_crash_period_ms: 15 * 60_000,
+            server_probe_ms: 60_000,
         }
     }
 }
@@ -110,6 +113,8 @@ pub struct Life {
     pub ephemera_keep_ms: i64,
     /// Beads closed longer ago go.
     pub beads_keep_ms: i64,
+    /// What was committed so shortly before a copy was begun counts as not in it.
+    pub copy_margin_ms: i64,
     /// Things that go in one transaction.
     pub decay_batch: usize,
     /// Commits above which a history is made shorter; at most half of it is left.
@@ -128,6 +133,7 @@ impl Default for Life {
         Self {
             ephemera_keep_ms: 7 * 86_400_000,
             beads_keep_ms: 30 * 86_400_000,
+            copy_margin_ms: 60_000,
             decay_batch: 200,
             commits_max: 2_000,
             size_mb_max: 256,

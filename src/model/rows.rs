@@ -17,7 +17,6 @@ use super::ids::Role;
 use super::ids::RunId;
 use super::ids::SessionId;
 use super::ids::Sha;
-use super::learner::Learner;
 use super::mail::MailKind;
 use super::mail::MailState;
 use super::mail::Priority;
@@ -272,7 +271,7 @@ rows! {
         /// Red runs that started before this are forgotten: a person has said "try again".
         retry_after: i64,
         /// What verdicts have taught; null before the first.
-        learner: Option<Learner>,
+        learner: Option<super::learner::Learner>,
     }
 
     /// One run of a rig's gates.

@@ -58,12 +58,16 @@ pub enum Plan {
     Flatten,
     /// Every commit of the newest seventh of `keep_ms`, one for each 168th of it before that, none
     /// beyond it: with seven days, all of a day and then one an hour. Never more than half of
-    /// `commits_max`: the bound wins over the time.
+    /// `commits_max`, nor more than fit in half of `growth_max` times what the rows alone take:
+    /// the bounds win over the time. Half of what a bound leaves is the newest, half is spread
+    /// over the rest.
     Keep {
         /// How far back, in milliseconds.
         keep_ms: i64,
         /// Commits above which history is made shorter.
         commits_max: i64,
+        /// So many times what the rows alone take is too much.
+        growth_max: i64,
     },
     /// So many of the newest.
     Last {
@@ -82,14 +86,23 @@ impl Plan {
             Self::Last { commits } => {
                 (0..dates.len().min(usize::try_from(*commits).unwrap_or(0).max(1))).collect()
             }
-            Self::Keep { keep_ms, commits_max } => {
-                let mut kept = in_time(dates, now_ms, *keep_ms);
+            Self::Keep { keep_ms, commits_max, .. } => {
                 let bound = usize::try_from(*commits_max / 2).unwrap_or(0).max(1);
-                kept.truncate(bound);
-                kept
+                thinned(in_time(dates, now_ms, *keep_ms), bound)
             }
         }
     }
+}
+
+/// At most so many: the newer half as it is, of the rest some that are evenly apart, the last too.
+fn thinned(kept: Vec<usize>, bound: usize) -> Vec<usize> {
+    if kept.len() <= bound {
+        return kept;
+    }
+    let newest = bound.div_ceil(2);
+    let (rest, left) = (bound - newest, kept.len() - newest);
+    let spread = (1..=rest).map(|at| kept[newest + at * left / rest - 1]);
+    kept[..newest].iter().copied().chain(spread).collect()
 }
 
 /// All that is new, then the last of each stretch, then the one that the kept time begins with.
@@ -122,6 +135,9 @@ pub struct Measure {
     pub commits: i64,
     /// Bytes on disk; 0 where they cannot be seen.
     pub bytes: i64,
+    /// Bytes that the rows alone would take; 0 where nobody has tried.
+    #[serde(default)]
+    pub live: i64,
 }
 
 /// Something that a person should know.
@@ -190,7 +206,7 @@ mod tests {
         let now = 100 * DAY;
         // Every ten minutes for ten days, newest first.
         let dates: Vec<i64> = (0..10 * 144).map(|at| now - at * HOUR / 6).collect();
-        let plan = Plan::Keep { keep_ms: 7 * DAY, commits_max: 10_000 };
+        let plan = Plan::Keep { keep_ms: 7 * DAY, commits_max: 10_000, growth_max: 8 };
         let kept = plan.kept(&dates, now);
         assert_eq!(kept[..144], (0..144).collect::<Vec<_>>()[..]);
         assert_eq!(kept.len(), 144 + 6 * 24 + 1);
@@ -203,8 +219,14 @@ mod tests {
     fn the_bound_wins_over_the_time() {
         let now = 10 * DAY;
         let dates: Vec<i64> = (0..5_000).map(|at| now - at).collect();
-        let plan = Plan::Keep { keep_ms: 7 * DAY, commits_max: 2_000 };
-        assert_eq!(plan.kept(&dates, now), (0..1_000).collect::<Vec<_>>());
+        let plan = Plan::Keep { keep_ms: 7 * DAY, commits_max: 2_000, growth_max: 8 };
+        let kept = plan.kept(&dates, now);
+        assert_eq!(kept.len(), 1_000);
+        assert_eq!(kept[..500], (0..500).collect::<Vec<_>>()[..]);
+        assert_eq!(kept[500..].windows(2).map(|pair| pair[1] - pair[0]).max(), Some(9));
+        assert_eq!(kept.last(), Some(&4_999), "what stood at the beginning");
+        let one = Plan::Keep { keep_ms: 7 * DAY, commits_max: 1, growth_max: 8 };
+        assert_eq!(one.kept(&dates, now), vec![0]);
         assert_eq!(Plan::Flatten.kept(&dates, now), vec![0]);
         assert_eq!(Plan::Last { commits: 3 }.kept(&dates, now), vec![0, 1, 2]);
         assert_eq!(Plan::Last { commits: 0 }.kept(&dates, now), vec![0]);

@@ -84,6 +84,6 @@ impl Shelf {
     fn measure(&self) -> Measure {
         let commits = i64::try_from(self.dates.len()).unwrap_or(i64::MAX);
         let bytes = EMPTY_BYTES + commits.saturating_mul(COMMIT_BYTES);
-        Measure { head: format!("sim{}", self.made), commits, bytes }
+        Measure { head: format!("sim{}", self.made), commits, bytes, live: EMPTY_BYTES }
     }
 }

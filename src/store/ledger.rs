@@ -327,6 +327,12 @@ impl Ledger {
         self.place.back_up(db, &self.backup_dir(db), now_ms)
     }
 
+    /// Bytes that the rows of the newest backup would take without a history; 0 where it cannot be
+    /// tried.
+    pub(crate) fn live(&self, db: &Db, now_ms: i64) -> Result<i64, StoreError> {
+        self.place.live(db, &self.backup_dir(db), now_ms)
+    }
+
     /// Puts the newest backup in the place of a database, under its writer lock; what was there is
     /// kept aside. Every acknowledged change since the backup is missing afterwards.
     ///

@@ -75,6 +75,13 @@ pub(super) trait Place: Send + Sync {
     /// The copy could not be made, or differs: it does not count then.
     fn back_up(&self, db: &Db, dir: &Path, now_ms: i64) -> Result<Backup, StoreError>;
 
+    /// Bytes that the rows of that directory's backup would take without a history; 0 where it
+    /// cannot be tried.
+    ///
+    /// # Errors
+    /// The copy that it is tried on could not be made or read.
+    fn live(&self, db: &Db, dir: &Path, now_ms: i64) -> Result<i64, StoreError>;
+
     /// Puts the backup of that directory in the place of a database; what was there is kept aside.
     ///
     /// # Errors
@@ -169,6 +176,10 @@ impl Place for Files {
 
     fn back_up(&self, db: &Db, dir: &Path, now_ms: i64) -> Result<Backup, StoreError> {
         backup::copy_file(db, &self.path(db), dir, self.tuning, now_ms)
+    }
+
+    fn live(&self, db: &Db, dir: &Path, now_ms: i64) -> Result<i64, StoreError> {
+        backup::live_bytes(db, dir, self.tuning, now_ms)
     }
 
     fn restore(&self, db: &Db, dir: &Path) -> Result<Restored, StoreError> {

@@ -398,7 +398,12 @@ fn half_made(text: &str) -> bool {
 /// The directory cannot be read, or one of these not be moved.
 pub fn sweep(data: &Path) -> io::Result<Vec<PathBuf>> {
     let mut moved = Vec::new();
-    for entry in fs::read_dir(data)? {
+    let entries = match fs::read_dir(data) {
+        // Its first start makes it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(moved),
+        other => other?,
+    };
+    for entry in entries {
         let place = entry?.path();
         let Some(name) = place.file_name().and_then(|name| name.to_str()) else { continue };
         let inner = place.join(".dolt");
@@ -547,6 +552,11 @@ impl Place for ServerPlace {
         let made = Backup { db: db.clone(), taken_at: now_ms, head, digest };
         backup::write_manifest(dir, &made)?;
         Ok(made)
+    }
+
+    fn live(&self, _db: &Db, _dir: &Path, _now_ms: i64) -> Result<i64, StoreError> {
+        // A server's files are not one database's alone.
+        Ok(0)
     }
 
     fn restore(&self, db: &Db, dir: &Path) -> Result<Restored, StoreError> {

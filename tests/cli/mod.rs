@@ -9,5 +9,5 @@ mod gt;
 mod mr_ready;
 mod past;
 mod running;
-mod served;
+pub mod served;
 mod server_down;

@@ -92,6 +92,14 @@ fn a_town_does_the_work_and_proves_it() {
 
     let proof = desk.json("town", &["mq", "proof", "web", "--json"]);
     assert_eq!(proof[0]["clean"], true, "{proof:#}");
+    let stats = desk.json("town", &["mq", "stats", "web", "--json"]);
+    let number = |field: &str| stats[0][field].as_f64().unwrap();
+    assert!(number("merged") >= 1.0 && number("runs") >= number("landings"), "{stats:#}");
+    assert!(number("bound_per_merged") < number("serial_per_merged"), "{stats:#}");
+    let queue = desk.json("town", &["mq", "list", "--all", "--json"]);
+    let why = desk.json("town", &["mq", "why", queue[0]["id"].as_str().unwrap(), "--json"]);
+    let runs = why["runs"].as_array().unwrap();
+    assert!(runs.iter().any(|run| run["verdict"] == "passed"), "{why:#}");
     let commits = proof[0]["commits"].as_array().unwrap();
     assert!(commits.iter().all(|commit| commit["mr"].is_string()), "{proof:#}");
     let log = desk.git("web.git", &["log", "--format=%s", "main"]);

@@ -106,14 +106,14 @@ const TABLE: &[(&str, &[&str], Says)] = &[
     ("gt mq reject", &["we-mr-1", "--reason", "no"], Down),
     ("gt mq retry", &["we-mr-1"], Down),
     ("gt mq status", &["web"], Down),
-    ("gt mq submit", &["-C", "web/mayor/rig", "--bead", "we-one", "--branch", "main"], Down),
+    ("gt mq submit", &["--town", ".", "-C", "../mine", "--bead", "we-one"], Down),
     ("gt nudge", &["mayor", "hint"], Down),
     ("gt polecat list", &[], Down),
     ("gt polecat nuke", &["web/alpha"], Refused(4)),
     ("gt polecat status", &["web/alpha"], Down),
     ("gt prime", &["--role", "mayor"], Down),
     ("gt release", &["we-one"], Down),
-    ("gt rig add", &["ui", "../web"], Down),
+    ("gt rig add", &["ui", "../web.git"], Down),
     ("gt rig list", &[], Fine),
     ("gt rig remove", &["web"], Down),
     ("gt scripted-agent", &[], Elsewhere),
@@ -205,6 +205,7 @@ fn every_command_says_that_the_server_is_down_and_writes_nothing() {
     for id in ["we-one", "we-two"] {
         served.bd(&["create", id, "--rig", "web", "--id", id, "--silent"]).ok();
     }
+    served.desk.git(".", &["clone", "--quiet", "web.git", "mine"]);
     served.desk.gt("town", &["dolt", "stop"]).ok();
     served.desk.gt("town", &["config", "set", "store.dolt", "/nowhere/dolt"]).ok();
     let root = served.desk.path("town");

@@ -19,8 +19,6 @@ use gastown::model::rows::Outbox;
 use gastown::model::rows::Queue;
 use gastown::model::tx::Scan;
 use gastown::model::tx::TxExt;
-use gastown::store::ledger::Ledger;
-use gastown::store::ledger::Settings;
 
 use super::town::Town;
 
@@ -37,8 +35,7 @@ struct Rows {
 }
 
 fn rows(town: &Town, db: &str) -> Rows {
-    let ledger = Ledger::open(&town.path("town"), Settings::default());
-    let all = ledger.read(&Db::from(db), |tx| {
+    let all = town.ledger().read(&Db::from(db), |tx| {
         let whole = Scan::default();
         Ok::<_, gastown::model::tx::TxError>(Rows {
             beads: tx.rows(&whole)?,
@@ -70,6 +67,7 @@ pub fn settle(town: &mut Town) {
             ["alpha.git", "beta.git"].iter().all(|rig| town.git(rig, &heads) == "refs/heads/main")
         });
         town.stop();
+        town.serve();
         if DATABASES.iter().all(|db| rows(town, db).outbox == 0) {
             return;
         }

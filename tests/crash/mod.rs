@@ -20,7 +20,9 @@ use gastown::model::effect::Effect;
 use gastown::model::ops::Op;
 use serde_json::Value;
 
+use super::support::dolt;
 use super::support::processes;
+use town::Store;
 use town::Town;
 
 /// Seconds that the demo may take with every death in it.
@@ -55,10 +57,16 @@ fn who(words: &str) -> String {
 }
 
 /// The demo, whose last line must say that nothing was lost.
-fn demo(markers: &Path) -> impl FnOnce() + use<> {
+fn demo(markers: &Path, store: Store) -> impl FnOnce() + use<> {
     fs::create_dir_all(markers).unwrap();
-    let child = Command::new(env!("CARGO_BIN_EXE_gt"))
-        .args(["demo", "--restart", "--json", "--timeout", DEMO_S])
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gt"));
+    if store == Store::Server {
+        command.args(["demo", "--store", "server", "--dolt"]).arg(dolt::program());
+    } else {
+        command.arg("demo");
+    }
+    let child = command
+        .args(["--restart", "--json", "--timeout", DEMO_S])
         .env("GT_FAILPOINTS", markers)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -80,14 +88,25 @@ fn demo(markers: &Path) -> impl FnOnce() + use<> {
 
 #[test]
 fn every_point_is_reached_and_recovered() {
+    every_point(Store::Embedded);
+}
+
+#[test]
+#[ignore = "needs dolt: GT_TEST_DOLT=$(tools/dolt/build.sh)"]
+fn every_point_is_reached_and_recovered_on_a_server() {
+    every_point(Store::Server);
+}
+
+fn every_point(store: Store) {
     let started = Instant::now();
     let dir = tempfile::tempdir().unwrap();
     let (of_demo, of_town) = (dir.path().join("demo"), dir.path().join("town"));
     fs::create_dir_all(&of_town).unwrap();
-    let demo = demo(&of_demo);
-    let mut town = Town::new(&of_town);
+    let demo = demo(&of_demo, store);
+    let mut town = Town::new(&of_town, store);
     story::play(&mut town);
     town.check();
+    story::age(&mut town);
     demo();
     assert_eq!(processes::under(town.dir()), Vec::<String>::new(), "left behind");
 

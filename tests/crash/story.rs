@@ -51,6 +51,23 @@ pub fn play(town: &mut Town) {
     }
 }
 
+/// Time goes by: what is over goes, and what landed is still proven.
+pub fn age(town: &mut Town) {
+    for (key, value) in [
+        ("limits.backup_every_ms", "1s"),
+        ("limits.archive_every_ms", "1s"),
+        ("life.ephemera_keep_ms", "1s"),
+        ("life.copy_margin_ms", "1ms"),
+    ] {
+        town.gt(&["config", "set", key, value]);
+    }
+    town.start();
+    let points = ["after.effect.upkeep", "after.op.record_run", "after.op.decay"];
+    town.until("the dogs have been here", |town| points.iter().all(|point| town.reached(point)));
+    town.gt(&["mq", "proof"]);
+    town.stop();
+}
+
 /// A bare repository whose reflog tells every commit that its branch pointed to.
 fn origin(town: &Town, rig: &str) {
     let seed = format!("seed-{rig}");
@@ -68,7 +85,7 @@ fn origin(town: &Town, rig: &str) {
 fn offline(town: &mut Town) {
     origin(town, "alpha");
     origin(town, "beta");
-    town.insist("gt", ".", &["install", "town"], &[], |_| false);
+    town.install();
     let root = town.path("alpha.git").display().to_string();
     town.gt(&["rig", "add", "alpha", &root, "--prefix", "al"]);
     let hold = format!("HOLD={}", town.path("hold").display());

@@ -10,11 +10,16 @@ use std::time::Duration;
 use std::time::Instant;
 
 use gastown::adapters::layout::Town as Layout;
+use gastown::cli::town::wiring;
+use gastown::config;
 use gastown::gateway::client;
+use gastown::store::ledger::Ledger;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::checker;
+use crate::support::dolt;
+use crate::support::dolt::free_port;
 
 /// Tries of one command while processes keep dying.
 const TRIES: usize = 30;
@@ -35,8 +40,17 @@ pub struct Said {
     pub err: String,
 }
 
+/// Where the ledger of the town under test is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    Embedded,
+    /// A Dolt server of the town's own.
+    Server,
+}
+
 /// The town under test.
 pub struct Town {
+    store: Store,
     dir: TempDir,
     root: PathBuf,
     markers: PathBuf,
@@ -51,11 +65,12 @@ pub struct Town {
 
 impl Town {
     /// A directory with a home; there is no town in it yet.
-    pub fn new(markers: &Path) -> Self {
+    pub fn new(markers: &Path, store: Store) -> Self {
         let dir = tempfile::Builder::new().prefix("gt-crash-").tempdir().unwrap();
         let root = fs::canonicalize(dir.path()).unwrap();
         fs::create_dir(root.join("home")).unwrap();
         let town = Self {
+            store,
             dir,
             root,
             markers: markers.to_owned(),
@@ -108,6 +123,45 @@ impl Town {
         let said = self.run("git", below, args);
         assert_eq!(said.code, Some(0), "git {args:?}: {}{}", said.out, said.err);
         said.out.trim().to_owned()
+    }
+
+    /// Makes the town, whose server is up afterwards where it has one.
+    #[track_caller]
+    pub fn install(&self) {
+        let mut words = vec!["install", "town"];
+        let port = free_port().to_string();
+        let program = match self.store {
+            Store::Embedded => String::new(),
+            Store::Server => dolt::program().display().to_string(),
+        };
+        if self.store == Store::Server {
+            words.extend(["--store", "server", "--port", &port, "--dolt", &program]);
+        }
+        self.insist("gt", ".", &words, &[], |_| false);
+        self.serve();
+    }
+
+    /// Starts the town's server, where it has one, without a daemon.
+    #[track_caller]
+    pub fn serve(&self) {
+        if self.store == Store::Server {
+            self.gt(&["dolt", "start"]);
+        }
+    }
+
+    /// The ledger of a town that is down.
+    pub fn ledger(&self) -> Ledger {
+        let town = self.layout();
+        let settings = wiring::ledger_settings(&town, &config::load(&town).unwrap()).unwrap();
+        Ledger::open(town.root(), settings)
+    }
+
+    /// Ends the server of a town whose daemon is down.
+    fn close(&self) {
+        if self.store == Store::Server {
+            let said = self.command("gt", "town", &["dolt", "stop"]);
+            assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
+        }
     }
 
     /// Starts the daemon, again and again if it dies at its start.
@@ -293,12 +347,13 @@ impl Town {
         }
         let said = self.command("gt", "town", &["mq", "proof"]);
         assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
+        self.close();
     }
 }
 
 impl Drop for Town {
     fn drop(&mut self) {
-        if self.up {
+        if self.up || self.store == Store::Server {
             let said = self.command("gt", "town", &["down"]);
             println!("down: {}{}", said.out, said.err);
         }

@@ -51,6 +51,8 @@ fn a_town_does_eight_pieces_of_work() {
     assert_eq!(code, 0);
     assert_eq!((&summary["reworked"], &summary["daemon_deaths"]), (&1.into(), &0.into()));
     assert!(summary["gate_runs_red"].as_u64().unwrap() > 0, "{summary}");
+    assert_eq!((&summary["merge_requests"], &summary["culprits"]), (&9.into(), &1.into()));
+    assert_eq!((&summary["runs_bound"], &summary["runs_serial"]), (&4.into(), &9.into()));
     assert!(summary["sessions_cut_short"].as_u64().unwrap() > 0, "{summary}");
 }
 
@@ -66,4 +68,26 @@ fn a_red_gate_lands_nothing_and_says_so() {
     let (code, summary) = demo(&["--red-gate"]);
     assert_eq!((code, &summary["merged"]), (1, &0.into()), "{summary}");
     assert_eq!((&summary["landings"], &summary["lost"]), (&0.into(), &0.into()), "{summary}");
+}
+
+#[test]
+#[ignore = "needs dolt: GT_TEST_DOLT=$(tools/dolt/build.sh)"]
+fn a_town_with_a_server_does_the_same_work() {
+    let (code, summary) = demo(&["--store", "server", "--dolt", &crate::cli::served::program()]);
+    assert_whole(&summary);
+    assert_eq!((code, &summary["server_deaths"]), (0, &0.into()), "{summary}");
+    assert_eq!(summary["recover_ms"], Value::Null, "{summary}");
+}
+
+#[test]
+#[ignore = "needs dolt: GT_TEST_DOLT=$(tools/dolt/build.sh)"]
+fn a_server_that_is_killed_ten_times_loses_nothing() {
+    let dolt = crate::cli::served::program();
+    let kills = ["--server-kills", "10", "--seed", "5"];
+    let (code, summary) = demo(&[&["--store", "server", "--dolt", &dolt], &kills[..]].concat());
+    assert_whole(&summary);
+    assert_eq!((code, &summary["server_deaths"]), (0, &10.into()), "{summary}");
+    let waited = summary["recover_ms"].as_u64().unwrap();
+    println!("a write was acknowledged at most {waited} ms after a kill");
+    assert!(waited < 20_000, "{summary}");
 }

@@ -37,7 +37,6 @@ pub const RIG: &str = "shop";
 pub const PREFIX: &str = "sh";
 
 /// One line of a script.
-#[expect(clippy::large_enum_variant, reason = "a script has few steps")]
 pub enum Step {
     /// Somebody else commits this.
     Commit(Op),

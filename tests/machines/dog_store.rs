@@ -32,7 +32,7 @@ fn run() -> Step {
 }
 
 fn measure(head: &str, commits: i64, bytes: i64) -> Measure {
-    Measure { head: head.to_owned(), commits, bytes }
+    Measure { head: head.to_owned(), commits, bytes, live: 0 }
 }
 
 fn kept(before: Measure, after: Measure) -> Outcome {
@@ -97,7 +97,8 @@ fn a_history_is_made_shorter_only_above_a_threshold() {
     let life = Life::default();
     let most = life.size_mb_max * MB;
     let cases = [
-        ("small", looked("a", life.commits_max, most), false),
+        ("small", looked("a", life.commits_max, 4 * MB), false),
+        ("unknown", looked("a", 5, 5 * MB), true),
         ("commits", looked("a", life.commits_max + 1, MB), true),
         ("size", looked("a", 5, most + 1), true),
     ];
@@ -128,7 +129,10 @@ fn the_bound_on_size_wins_over_the_kept_time() {
     bench.run(&[run(), looked("a", 10, 2 * most)]);
     let still = kept(measure("a", 10, 2 * most), measure("b", 9, most + 1));
     let text = bench.run(&[report("upkeep shop compact", still)]);
-    assert!(text.contains("flatten"), "{text}");
+    assert!(text.contains("commits_max=9"), "half of them go: {text}");
+    let still = kept(measure("b", 9, most + 1), measure("c", 9, most + 1));
+    let text = bench.run(&[report("upkeep shop compact", still)]);
+    assert!(text.contains("flatten"), "no more can: {text}");
     let flat = kept(measure("b", 9, most + 1), measure("c", 2, most + 1));
     let text = bench.run(&[report("upkeep shop compact", flat)]);
     assert_eq!(verbs(&text), ["record_run"], "that is all that can be done: {text}");

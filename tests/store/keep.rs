@@ -67,7 +67,7 @@ fn content(ledger: &Ledger, db: &Db) -> Digest {
 }
 
 fn compact_it(held: &HeldLedger, db: &Db, plan: &Plan, now: i64) -> String {
-    held.compact(db, plan, now, &mut |_| {}).unwrap()
+    held.compact(db, plan, now, &mut |_| {}).unwrap().words
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn a_squashed_history_answers_for_the_kept_time() {
     // 600 commits, ten minutes apart: a bit over four days.
     let now = filled(&held, &db, 600);
     let keep_ms = 3 * 86_400_000;
-    let plan = Plan::Keep { keep_ms, commits_max: 10_000 };
+    let plan = Plan::Keep { keep_ms, commits_max: 10_000, growth_max: 10_000 };
     let before = content(held.ledger(), &db);
     compact_it(&held, &db, &plan, now);
     assert_eq!(content(held.ledger(), &db), before);

@@ -9,6 +9,7 @@ mod growth;
 mod home;
 mod hooked;
 mod keep;
+mod keep_server;
 mod killed;
 mod lists;
 mod past;

@@ -41,7 +41,7 @@ impl Drop for Dolt {
 }
 
 /// The program that `GT_TEST_DOLT` names.
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     let path =
         std::env::var_os("GT_TEST_DOLT").expect("GT_TEST_DOLT names dolt: tools/dolt/build.sh");
     PathBuf::from(path)

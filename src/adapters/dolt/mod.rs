@@ -9,6 +9,7 @@
 
 mod lock;
 mod place;
+pub mod repair;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -37,8 +37,6 @@ use crate::store::server::Server;
 
 /// First wait before a dead server is started again, in milliseconds; doubles with each death.
 const BACKOFF_MS: i64 = 50;
-/// Longest such wait, and the wait between two tries of a server that died too often.
-const BACKOFF_MAX_MS: i64 = 60_000;
 
 /// Whose server it is.
 enum Whose {
@@ -129,7 +127,7 @@ impl Tender {
             crashes_max: limits.server_crashes_max,
             period_ms: limits.server_crash_period_ms,
             backoff_ms: BACKOFF_MS,
-            backoff_max_ms: BACKOFF_MAX_MS,
+            backoff_max_ms: limits.server_probe_ms,
         };
         let record = supervision::Child::new(Restart::Permanent, intensity);
         let watch = Watch { tender: self.clone(), parts, stores, record };

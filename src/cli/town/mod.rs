@@ -11,6 +11,7 @@ pub mod error;
 pub mod install;
 pub mod keep;
 pub mod lock;
+pub mod recover;
 pub mod rig;
 pub mod server;
 pub mod vault;

@@ -25,6 +25,7 @@ use crate::store::admin::Admin;
 use crate::store::admin::Standing;
 use crate::store::conn::ConnError;
 use crate::store::server::Server;
+use crate::store::server::sweep;
 
 /// How long a server may take until it answers; a large journal may have to be read.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
@@ -175,13 +176,22 @@ impl OwnServer {
                 })
             }
             Ok(Holder::Unknown) => None,
-            Ok(Holder::Nobody) => match self.site.start() {
+            Ok(Holder::Nobody) => match self.swept().and_then(|()| Ok(self.site.start()?)) {
                 Ok(started) => Some(Ok((started.process, Some(started.child)))),
-                Err(DoltError::Running { .. }) => None,
-                Err(error) => Some(Err(error.into())),
+                Err(TownError::Dolt(DoltError::Running { .. })) => None,
+                Err(error) => Some(Err(error)),
             },
             Err(error) => Some(Err(error.into())),
         }
+    }
+
+    /// Clears away the databases whose making was interrupted, which only a server at rest allows.
+    fn swept(&self) -> Result<(), TownError> {
+        let data = &self.site.data;
+        for aside in sweep(data).map_err(TownError::io(data))? {
+            tracing::warn!(aside = %aside.display(), "a half-made database was moved aside");
+        }
+        Ok(())
     }
 
     /// One try of the handshake; `None` while nobody listens.

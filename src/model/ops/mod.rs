@@ -45,6 +45,7 @@ pub use support::Keys;
 pub use support::short_id;
 
 use super::tx::Tx;
+use finish::finish;
 
 /// Applies one op.
 ///
@@ -93,12 +94,10 @@ pub fn apply(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, op: &Op) -> Result<Facts, Refus
         }
         Op::StartRun { rig, run, len, gates } => queue::start_run(tx, ctx, rig, run, *len, gates),
         Op::FinishRun { rig, run, results } => queue::finish_run(tx, ctx, rig, run, results),
-        Op::BeginLanding { rig, len, culprit, proof } => {
-            queue::begin_landing(tx, ctx, rig, (*len, *culprit), proof)
+        Op::BeginLanding { rig, len: n, culprit: c, proof } => {
+            queue::begin_landing(tx, ctx, rig, (*n, *c), proof)
         }
-        Op::FinishCycle { rig, end, rework_max: n, target } => {
-            finish::finish(tx, ctx, rig, *end, *n, target)
-        }
+        Op::FinishCycle { rig, end, rework_max: n, target: t } => finish(tx, ctx, rig, *end, *n, t),
         Op::AbandonCycle { rig, reason } => queue::abandon(tx, ctx, rig, reason),
         Op::ParkQueue { rig, reason } => queue::park(tx, ctx, rig, reason.as_deref()),
         Op::SetMr { mr, state, reason } => by_hand::set_mr(tx, ctx, mr, *state, reason),

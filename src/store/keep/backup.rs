@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::model::ids::Db;
+use crate::model::upkeep::Plan;
 use crate::store::conn::Conn;
 use crate::store::conn::ConnError;
 use crate::store::conn::Intent;
@@ -19,6 +20,8 @@ use crate::store::digest::Digest;
 use crate::store::doltlite::DoltLite;
 use crate::store::doltlite::Tuning;
 use crate::store::error::StoreError;
+use crate::store::keep::compact;
+use crate::store::keep::size;
 
 /// The directory of all backups, inside the town.
 pub const BACKUP_DIR: &str = ".dolt-backup";
@@ -134,6 +137,32 @@ pub(in crate::store) fn copy_file(
     let backup = Backup { db: db.clone(), taken_at: now_ms, head, digest };
     write_manifest(dir, &backup)?;
     Ok(backup)
+}
+
+/// Bytes that the rows of a backup take without its history: tried on a copy of it.
+pub(in crate::store) fn live_bytes(
+    db: &Db,
+    dir: &Path,
+    tuning: Tuning,
+    now_ms: i64,
+) -> Result<i64, StoreError> {
+    let scratch = dir.join("fresh");
+    clear(&scratch)?;
+    fs::create_dir_all(&scratch).map_err(StoreError::io(&scratch))?;
+    let copy = scratch.join(format!("{db}.db"));
+    fs::copy(dir.join(format!("{db}.db")), &copy).map_err(StoreError::io(&copy))?;
+    let open = || DoltLite::open(&copy, tuning);
+    let flat = (|| -> Result<(), ConnError> {
+        let mut main = open()?;
+        if let Some(draft) = compact::draft(Box::new(open()?), &Plan::Flatten, now_ms)? {
+            draft.swap(&mut main, &mut |_| {})?.map_err(ConnError::Other)?;
+        }
+        compact::collect(&mut main)
+    })();
+    flat.map_err(crate::store::place::failed(db, &copy))?;
+    let bytes = size::bytes(&copy);
+    clear(&scratch)?;
+    Ok(bytes)
 }
 
 /// Puts the newest backup that opens in the place of a file; what was there is kept beside it.

@@ -66,13 +66,17 @@ impl Keep for HeldLedger {
             return Err(format!("something is being done to database '{db}' already; try later"));
         };
         let before = self.measure(db).map_err(told)?;
+        let mut live = 0;
         let (done, words) = match chore {
             Chore::Backup => {
                 let backup = self.ledger().back_up(db, now_ms).map_err(told)?;
                 (true, format!("{} rows at {}", backup.digest.rows(), backup.head))
             }
             Chore::Compact { plan } => match self.compact(db, plan, now_ms, &mut |_| {}) {
-                Ok(words) => (true, words),
+                Ok(compacted) => {
+                    live = compacted.live;
+                    (true, compacted.words)
+                }
                 Err(StoreError::Upkeep { why, .. }) => (false, why),
                 Err(error) => return Err(error.to_string()),
             },
@@ -84,9 +88,18 @@ impl Keep for HeldLedger {
                 return Err(format!("the store alone cannot do '{}'", chore.name()));
             }
         };
-        let after = self.measure(db).map_err(told)?;
+        let after = Measure { live, ..self.measure(db).map_err(told)? };
         Ok(ChoreDone { before, after, began_at: now_ms, done, words, ..ChoreDone::default() })
     }
+}
+
+/// What a compaction gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compacted {
+    /// For people.
+    pub words: String,
+    /// Bytes that the rows alone would take; 0 where it cannot be tried.
+    pub live: i64,
 }
 
 impl HeldLedger {
@@ -97,7 +110,7 @@ impl HeldLedger {
     pub fn measure(&self, db: &Db) -> Result<Measure, StoreError> {
         let (head, commits) =
             self.ledger().query(db, |conn| Ok((conn.head()?, history::count(conn)?)))?;
-        Ok(Measure { head, commits, bytes: self.ledger().size(db) })
+        Ok(Measure { head, commits, bytes: self.ledger().size(db), live: 0 })
     }
 
     /// Makes the history shorter, and frees what is not reached any more. A backup of the newest
@@ -111,16 +124,18 @@ impl HeldLedger {
         plan: &Plan,
         now_ms: i64,
         watch: Watch<'_>,
-    ) -> Result<String, StoreError> {
+    ) -> Result<Compacted, StoreError> {
         self.backed_up(db, now_ms)?;
         let ledger = self.ledger();
+        let live = ledger.live(db, now_ms)?;
+        let plan = &self.bounded(db, plan, live)?;
         let failed = |error| ledger.failed(db, error);
         let refused = |why: String| StoreError::Upkeep { db: db.clone(), why };
         let conn = ledger.connect(db)?;
         let Some(mut draft) = compact::draft(conn, plan, now_ms).map_err(failed)? else {
             // An earlier run may have been stopped between its swap and its collection.
             self.collect(db, now_ms)?;
-            return Ok("the history is short already".to_owned());
+            return Ok(Compacted { words: "the history is short already".to_owned(), live });
         };
         watch(Point::Drafted);
         let mut main = ledger.connect(db)?;
@@ -134,7 +149,22 @@ impl HeldLedger {
         let commits = draft.commits();
         self.alone(db, now_ms, |conn| draft.swap(conn, watch))?.map_err(refused)?;
         self.collect(db, now_ms)?;
-        Ok(format!("{commits} commits are left"))
+        Ok(Compacted { words: format!("{commits} commits are left"), live })
+    }
+
+    /// The plan with as many commits as there is room for, beside what the rows alone take.
+    fn bounded(&self, db: &Db, plan: &Plan, live: i64) -> Result<Plan, StoreError> {
+        let Plan::Keep { keep_ms, commits_max, growth_max } = *plan else {
+            return Ok(plan.clone());
+        };
+        if live == 0 {
+            return Ok(plan.clone());
+        }
+        let now = self.measure(db)?;
+        let each = ((now.bytes - live) / now.commits.max(1)).max(1);
+        let room = (growth_max.saturating_mul(live) / 2 - live).max(0) / each;
+        let commits_max = commits_max.min(room.saturating_mul(2));
+        Ok(Plan::Keep { keep_ms, commits_max, growth_max })
     }
 
     /// Frees what nothing reaches. Only this database's writer waits.

@@ -2,6 +2,7 @@
 
 mod data;
 mod dump;
+mod recover;
 mod server;
 mod sql;
 mod sync;
@@ -33,6 +34,8 @@ pub enum Dolt {
     Status(server::Status),
     /// Show the end of its log.
     Logs(server::Logs),
+    /// Mend databases that the server does not open.
+    Recover(recover::Recover),
     /// Ask the ledger in SQL.
     Sql(sql::Sql),
     /// Every database, its size and its newest commit.
@@ -63,6 +66,7 @@ impl Dolt {
             Self::Restart(args) => args.run(at),
             Self::Status(args) => args.run(at),
             Self::Logs(args) => args.run(at),
+            Self::Recover(args) => args.run(at),
             Self::Sql(args) => args.run(at),
             Self::List(args) => args.run(at),
             Self::Log(args) => args.run(at),

@@ -68,7 +68,7 @@ pub struct Logs {
 }
 
 /// The server that this town keeps, or why it keeps none.
-fn own(here: &Here, verb: &str) -> Result<OwnServer, DoorError> {
+pub(super) fn own(here: &Here, verb: &str) -> Result<OwnServer, DoorError> {
     if let Some(own) = OwnServer::of(&here.town, &here.settings) {
         return Ok(own);
     }

@@ -1,0 +1,110 @@
+//! The life of stored data on a real server: the same code, the other engine.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+
+use gastown::model::ids::Db;
+use gastown::model::rows::Bead;
+use gastown::model::tx::TxExt;
+use gastown::model::upkeep::Chore;
+use gastown::model::upkeep::Plan;
+use gastown::store::conn::Conn;
+use gastown::store::digest;
+use gastown::store::digest::Digest;
+use gastown::store::keep::Keep;
+use gastown::store::keep::compact::Point;
+use gastown::store::keep::history;
+use gastown::store::ledger::Ledger;
+use gastown::store::ledger::Settings;
+use gastown::store::port::HeldLedger;
+use gastown::store::port::Port;
+use gastown::store::server::DoltServer;
+use gastown::store::sql_tx::SqlTx;
+
+use super::home::Home;
+use super::home::server_only;
+use super::support::T0;
+use super::support::create;
+use super::support::one;
+use super::support::set_prefix;
+
+const STEP: i64 = 600_000;
+
+fn content(ledger: &Ledger, db: &Db) -> Digest {
+    ledger.query(db, digest::digest).unwrap()
+}
+
+fn put(held: &HeldLedger, db: &Db, id: &str, now: i64) {
+    let answers = held.commit(db, &[one("overseer", create(id))], now).unwrap();
+    assert!(answers[0].is_ok(), "{answers:?}");
+}
+
+server_only!(a_server_is_squashed_flattened_backed_up_and_restored_while_it_is_used);
+
+fn a_server_is_squashed_flattened_backed_up_and_restored_while_it_is_used(home: &Home) {
+    let ledger = Arc::new(home.ledger(Settings::default()));
+    let held = Arc::new(HeldLedger::new(ledger, 0));
+    let (db, hq) = (Db::from("shop"), Db::hq());
+    for db in [&db, &hq] {
+        held.ledger().create_db(db).unwrap();
+        held.commit(db, &[one("overseer", set_prefix())], T0).unwrap()[0].as_ref().unwrap();
+    }
+    for at in 1..150 {
+        put(&held, &db, &format!("sh-b{at}"), T0 + at * STEP);
+    }
+    let now = T0 + 150 * STEP;
+    let before = content(held.ledger(), &db);
+    // hq is written all the while; nobody there waits for the other database's upkeep.
+    let stop = Arc::new(AtomicBool::new(false));
+    let writer = {
+        let (held, stop, hq) = (held.clone(), stop.clone(), hq.clone());
+        std::thread::spawn(move || {
+            let mut at = 0;
+            while !stop.load(Ordering::Acquire) {
+                put(&held, &hq, &format!("sh-hq{at}"), now + at);
+                at += 1;
+            }
+            at
+        })
+    };
+    let plan = Plan::Keep { keep_ms: 7 * 3_600_000, commits_max: 1_000, growth_max: 8 };
+    held.compact(&db, &plan, now, &mut |_| {}).unwrap();
+    let log = held.ledger().query(&db, |conn| history::newest(conn, None)).unwrap();
+    assert!(log.len() < 60, "{} commits are left", log.len());
+    let past = &log[5];
+    let beads = held.ledger().query(&db, |conn| {
+        let mut tx = SqlTx::reader_at(conn, &past.hash)?;
+        Ok(tx.with::<Bead>(None, Vec::new()).unwrap().len())
+    });
+    assert_eq!(i64::try_from(beads.unwrap()).unwrap(), (past.date_ms - T0) / STEP);
+    let mut points = Vec::new();
+    let mut meanwhile = 0;
+    let flat = held.compact(&db, &Plan::Flatten, now, &mut |point| {
+        points.push(point);
+        if point == Point::Drafted {
+            put(&held, &db, "sh-meanwhile", now);
+            meanwhile += 1;
+        }
+    });
+    flat.unwrap();
+    assert_eq!(points, [Point::Drafted, Point::Ready, Point::Swapped, Point::Tidied]);
+    assert_eq!(held.measure(&db).unwrap().commits, 2 + meanwhile);
+    let done = held.keep(&db, &Chore::Backup, now).unwrap();
+    assert!(done.done, "{done:?}");
+    stop.store(true, Ordering::Release);
+    assert!(writer.join().unwrap() > 0);
+
+    // All rows are there, and one more; a database that is gone comes back from its backup.
+    let after = content(held.ledger(), &db);
+    assert_eq!(after.rows(), before.rows() + 3, "a bead, its change and its counter's row or less");
+    held.ledger().forget(&db);
+    let mut admin = DoltServer::connect(&home.dolt().address()).unwrap();
+    admin.execute("DROP DATABASE shop", &[]).unwrap();
+    let again = home.ledger(Settings::default());
+    drop(held);
+    let restored = again.restore(&db).unwrap();
+    assert_eq!(restored.aside, None);
+    assert_eq!(content(&again, &db), after);
+    assert_eq!(again.databases().unwrap(), [hq, db]);
+}
