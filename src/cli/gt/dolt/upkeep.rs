@@ -1,4 +1,4 @@
-//! `gt dolt flatten|rebase|gc|recover`: what the dogs do by themselves, by hand.
+//! `gt dolt flatten|rebase|gc`, and `recover DB`: what the dogs do by themselves, by hand.
 //!
 //! What takes something away wants a word first that is bound to the database and to what is in it:
 //! without it a command only says what would go.
@@ -83,24 +83,6 @@ pub struct Rebase {
 pub struct Gc {
     /// The database.
     db: String,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-}
-
-/// Put the newest backup in the place of a database.
-///
-/// The town must be down. What is there now is moved aside, not deleted. The first call names the
-/// acknowledged commits that the backup does not have, and prints the word that --confirm wants.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  gt down\n  gt dolt recover web\n  \
-    gt dolt recover web --confirm TOKEN\n  gt up")]
-pub struct Recover {
-    /// The database.
-    db: String,
-    /// The word that the first call printed.
-    #[arg(long, value_name = "TOKEN")]
-    confirm: Option<String>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -249,61 +231,62 @@ fn tell(db: &Db, done: &ChoreDone, as_json: bool) -> Result<u8, DoorError> {
     ))
 }
 
-impl Recover {
-    pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
-        let here = Here::find(at)?;
-        if here.is_up() {
-            return Err(DoorError::new("not_now", "the town is running")
-                .hint("'gt down' first: nobody may write while a store is put back"));
+/// Puts the newest backup of a database in its place, once the word for it is said.
+pub(super) fn recover(
+    here: &Here,
+    name: &str,
+    confirm: Option<&str>,
+    as_json: bool,
+) -> Result<u8, DoorError> {
+    if here.is_up() {
+        return Err(DoorError::new("not_now", "the town is running")
+            .hint("'gt down' first: nobody may write while a store is put back"));
+    }
+    let db = database(here, Some(name))?;
+    let ledger = here.ledger()?;
+    let Some(backup) = ledger.backup(&db).map_err(told)? else {
+        return Err(DoorError::new("not_found", format!("there is no backup of {db}"))
+            .hint("'gt dog history' shows what the backup dog did"));
+    };
+    let head = backup.head.get(..12).unwrap_or(&backup.head).to_owned();
+    let token = format!("{db}-{}-{}", head.get(..8).unwrap_or(&head), backup.digest.rows());
+    let taken = rfc3339(backup.taken_at);
+    match confirm {
+        Some(word) if word == token => {}
+        Some(_) => {
+            return Err(DoorError::new("not_confirmed", "this word is not for the newest backup")
+                .hint("look again: the same command without --confirm prints the word"));
         }
-        let db = database(&here, Some(&self.db))?;
-        let ledger = here.ledger()?;
-        let Some(backup) = ledger.backup(&db).map_err(told)? else {
-            return Err(DoorError::new("not_found", format!("there is no backup of {db}"))
-                .hint("'gt dog history' shows what the backup dog did"));
-        };
-        let head = backup.head.get(..12).unwrap_or(&backup.head).to_owned();
-        let token = format!("{db}-{}-{}", &head[..8.min(head.len())], backup.digest.rows());
-        let taken = rfc3339(backup.taken_at);
-        match self.confirm.as_deref() {
-            Some(word) if word == token => {}
-            Some(_) => {
-                let text = "this word is not for the newest backup";
-                return Err(DoorError::new("not_confirmed", text)
-                    .hint("look again: the same command without --confirm prints the word"));
-            }
-            None => {
-                let missing =
-                    missing(&ledger.query(&db, |conn| past::log(conn, None)), &backup.head);
-                if self.json {
-                    let (commits, unknown) = missing;
-                    render::json(&json!({
-                        "database": db, "backup": head, "taken_at": taken, "token": token,
-                        "missing": commits, "unknown": unknown, "done": false,
-                    }))?;
-                    return Ok(error::REFUSED);
-                }
-                render::line(&format!("the backup of {db} is of {taken}, commit {head}"))?;
-                say_missing(missing)?;
-                render::line(&format!("nothing was done; to put it back: --confirm {token}"))?;
+        None => {
+            let missing = missing(&ledger.query(&db, |conn| past::log(conn, None)), &backup.head);
+            if as_json {
+                let (commits, unknown) = missing;
+                render::json(&json!({
+                    "database": db, "backup": head, "taken_at": taken, "token": token,
+                    "missing": commits, "unknown": unknown, "done": false,
+                }))?;
                 return Ok(error::REFUSED);
             }
+            render::line(&format!("the backup of {db} is of {taken}, commit {head}"))?;
+            say_missing(missing)?;
+            render::line(&format!("nothing was done; to put it back: --confirm {token}"))?;
+            return Ok(error::REFUSED);
         }
-        let lock = TownLock::take(&here.town, "gt dolt recover")?;
-        let restored = patiently(&format!("recover of {db}"), || ledger.restore(&db));
-        drop(lock);
-        let restored = restored.map_err(told)?;
-        if self.json {
-            return render::json(&json!({
-                "database": db, "done": true, "commit": restored.head, "from": restored.from,
-                "aside": restored.aside,
-            }));
-        }
-        render::line(&format!("{db} is as it was at commit {head}, from the backup of {taken}"))?;
-        match restored.aside {
-            Some(aside) => render::line(&format!("what was there is kept: {}", aside.display())),
-            None => Ok(0),
-        }
+    }
+    let lock = TownLock::take(&here.town, "gt dolt recover")?;
+    let restored = patiently(&format!("recover of {db}"), || ledger.restore(&db));
+    drop(lock);
+    let restored = restored.map_err(told)?;
+    if as_json {
+        return render::json(&json!({
+            "database": db, "done": true, "commit": restored.head, "from": restored.from,
+            "aside": restored.aside,
+        }));
+    }
+    render::line(&format!("{db} is as it was at commit {head}, from the backup of {taken}"))?;
+    match restored.aside {
+        Some(aside) => render::line(&format!("what was there is kept: {}", aside.display())),
+        None => Ok(0),
     }
 }
 
