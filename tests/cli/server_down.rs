@@ -94,6 +94,7 @@ const TABLE: &[(&str, &[&str], Says)] = &[
     ("gt dolt gc", &["web"], Down),
     ("gt dolt init-rig", &["web"], Down),
     ("gt dolt list", &[], Down),
+    ("gt dolt log", &["web"], Down),
     ("gt dolt logs", &[], Fine),
     ("gt dolt rebase", &["web"], Down),
     ("gt dolt recover", &["web"], Refused(1)),
