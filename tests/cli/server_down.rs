@@ -97,7 +97,7 @@ const TABLE: &[(&str, &[&str], Says)] = &[
     ("gt dolt log", &["web"], Down),
     ("gt dolt logs", &[], Fine),
     ("gt dolt rebase", &["web"], Down),
-    ("gt dolt recover", &["web"], Refused(1)),
+    ("gt dolt recover", &["web"], Down),
     ("gt dolt restart", &[], NoProgram),
     ("gt dolt sql", &["web", "-e", "select 1"], Down),
     ("gt dolt start", &[], NoProgram),
