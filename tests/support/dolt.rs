@@ -16,7 +16,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use gastown::store::conn::Conn;
-use gastown::store::server;
+use gastown::store::served;
 use gastown::store::server::DoltServer;
 use gastown::store::server::Server;
 
@@ -136,7 +136,7 @@ fn prepare(dir: &Path, port: u16) {
 
 fn launch(dir: &Path) -> Child {
     // As before every start: a kill may have struck the making of a database.
-    server::sweep(&dir.join("data")).expect("its data directory can be looked at");
+    served::sweep(&dir.join("data")).expect("its data directory can be looked at");
     let mut child = Command::new(program())
         .args(["sql-server", "--config"])
         .arg(dir.join("config.yaml"))

@@ -24,8 +24,8 @@ use crate::config::Settings;
 use crate::store::admin::Admin;
 use crate::store::admin::Standing;
 use crate::store::conn::ConnError;
+use crate::store::served::sweep;
 use crate::store::server::Server;
-use crate::store::server::sweep;
 
 /// How long a server may take until it answers; a large journal may have to be read.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(60);

@@ -74,8 +74,8 @@ pub fn apply(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, op: &Op) -> Result<Facts, Refus
         }
         Op::Assign { bead, agent, branch } => work::assign(tx, ctx, bead, agent, branch),
         Op::Release { bead, reason } => work::release(tx, ctx, bead, reason),
-        Op::StartSession { agent, incarnation: n, session } => {
-            sessions::start(tx, ctx, agent, *n, session)
+        Op::StartSession { agent: a, incarnation: n, session: s } => {
+            sessions::start(tx, ctx, a, *n, s)
         }
         Op::SessionStarted { agent, incarnation, session, host } => {
             sessions::started(tx, ctx, (agent, *incarnation), session, host)
@@ -86,8 +86,8 @@ pub fn apply(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, op: &Op) -> Result<Facts, Refus
         Op::Submit { agent, incarnation: n, submission: s } => work::submit(tx, ctx, agent, *n, s),
         Op::Withdraw { agent: a, incarnation: n, then } => sessions::withdraw(tx, ctx, a, *n, then),
         Op::Enqueue { agent, incarnation: n, target } => work::enqueue(tx, ctx, agent, *n, target),
-        Op::Cleared { agent, incarnation: n, rescued } => {
-            sessions::cleared(tx, ctx, agent, *n, rescued.as_deref())
+        Op::Cleared { agent: a, incarnation: n, rescued: r } => {
+            sessions::cleared(tx, ctx, a, *n, r)
         }
         Op::BeginCycle { rig, stack, risks, bounced, rework_max } => {
             queue::begin(tx, ctx, rig, (stack, risks), bounced, *rework_max)

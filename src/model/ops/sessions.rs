@@ -244,7 +244,7 @@ pub(super) fn cleared(
     ctx: &mut Ctx<'_>,
     id: &BeadId,
     incarnation: i64,
-    rescued: Option<&str>,
+    rescued: &Option<String>,
 ) -> Result<Facts, Refused> {
     let mut agent = support::current(tx, id, incarnation)?;
     let AgentState::Clearing { work } = agent.state.clone() else {

@@ -34,6 +34,8 @@ pub enum Dolt {
     Status(server::Status),
     /// Show the end of its log.
     Logs(server::Logs),
+    /// Mend databases that the server does not open.
+    Recover(recover::Recover),
     /// Ask the ledger in SQL.
     Sql(sql::Sql),
     /// Every database, its size and its newest commit.
@@ -52,8 +54,6 @@ pub enum Dolt {
     Rebase(upkeep::Rebase),
     /// Free what no commit and no row reaches any more.
     Gc(upkeep::Gc),
-    /// Mend databases that do not open, or put the newest backup back.
-    Recover(recover::Recover),
 }
 
 impl Dolt {
@@ -64,6 +64,7 @@ impl Dolt {
             Self::Restart(args) => args.run(at),
             Self::Status(args) => args.run(at),
             Self::Logs(args) => args.run(at),
+            Self::Recover(args) => args.run(at),
             Self::Sql(args) => args.run(at),
             Self::List(args) => args.run(at),
             Self::Log(args) => args.run(at),
@@ -73,7 +74,6 @@ impl Dolt {
             Self::Flatten(args) => args.run(at),
             Self::Rebase(args) => args.run(at),
             Self::Gc(args) => args.run(at),
-            Self::Recover(args) => args.run(at),
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use clap::Args;
 
-use super::upkeep;
 use crate::cli::context::Wanted;
 use crate::cli::gt::here::Here;
 use crate::cli::render;
@@ -14,20 +13,18 @@ use crate::config::DoltMode;
 use crate::messages::door::DoorError;
 use crate::messages::views::rfc3339;
 
-/// Mend databases that do not open, or put the newest backup back.
+/// Put what can be had in the place of damaged databases.
 ///
-/// With DB, on either engine, the newest backup takes that database's place while the town is down. The
-/// first call names the acknowledged commits that it does not have.
-///
-/// Without DB, on a server, looks at every database while the town and its server are down. For each that is damaged it
-/// tries, on copies, Dolt's own repair and the newest native backup, and prints what would be
-/// missing. Nothing is changed until you confirm with the word that it prints; the damaged
-/// databases are then moved aside, not deleted. The town stays down until then.
+/// With a database: puts its newest backup in its place; the town must be down. Without one, in
+/// server mode: looks at every database while the town and its server are down, and for each that is
+/// damaged tries, on copies, Dolt's own repair and the newest native backup. Either way the first
+/// call names what would be missing and prints the word that --confirm wants. What was there is moved
+/// aside, not deleted.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  gt down\n  gt dolt recover web\n  \
+#[command(after_help = "Example:\n  gt down\n  gt dolt recover web\n  \
     gt dolt recover web --confirm TOKEN\n  gt up")]
 pub struct Recover {
-    /// Put this database's newest backup in its place.
+    /// The database whose newest backup is wanted.
     db: Option<String>,
     /// Do what was printed with this word.
     #[arg(long, value_name = "TOKEN")]
@@ -41,12 +38,11 @@ impl Recover {
     pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
         let here = Here::find(at)?;
         if let Some(db) = &self.db {
-            return upkeep::recover(&here, db, self.confirm.as_deref(), self.json);
+            return super::upkeep::restore(&here, db, self.confirm.as_deref(), self.json);
         }
         if here.settings.store.dolt_mode == DoltMode::Embedded {
-            return Err(DoorError::new("usage", "which database?").hint(
-                "'gt dolt list' tells which is damaged; 'gt dolt recover DB' puts its newest backup back",
-            ));
+            return Err(DoorError::new("usage", "which database?")
+                .hint("name it: 'gt dolt recover DB' ('gt dolt list' shows them)"));
         }
         let own = super::server::own(&here, "mend")?;
         if let Some(word) = &self.confirm {

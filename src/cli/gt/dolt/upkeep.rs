@@ -1,4 +1,4 @@
-//! `gt dolt flatten|rebase|gc`, and `recover DB`: what the dogs do by themselves, by hand.
+//! `gt dolt flatten|rebase|gc`, and putting a backup back: what the dogs do by themselves, by hand.
 //!
 //! What takes something away wants a word first that is bound to the database and to what is in it:
 //! without it a command only says what would go.
@@ -233,8 +233,9 @@ fn tell(db: &Db, done: &ChoreDone, as_json: bool) -> Result<u8, DoorError> {
     ))
 }
 
-/// Puts the newest backup of a database in its place, once the word for it is said.
-pub(super) fn recover(
+/// Puts the newest backup in the place of a database; without the right word it says what would be
+/// missing.
+pub(super) fn restore(
     here: &Here,
     name: &str,
     confirm: Option<&str>,
@@ -251,12 +252,13 @@ pub(super) fn recover(
             .hint("'gt dog history' shows what the backup dog did"));
     };
     let head = backup.head.get(..12).unwrap_or(&backup.head).to_owned();
-    let token = format!("{db}-{}-{}", head.get(..8).unwrap_or(&head), backup.digest.rows());
+    let token = format!("{db}-{}-{}", &head[..8.min(head.len())], backup.digest.rows());
     let taken = rfc3339(backup.taken_at);
     match confirm {
         Some(word) if word == token => {}
         Some(_) => {
-            return Err(DoorError::new("not_confirmed", "this word is not for the newest backup")
+            let text = "this word is not for the newest backup";
+            return Err(DoorError::new("not_confirmed", text)
                 .hint("look again: the same command without --confirm prints the word"));
         }
         None => {
