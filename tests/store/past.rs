@@ -25,6 +25,7 @@ use gastown::store::writer::Single;
 
 use super::home::Home;
 use super::home::both_engines;
+use super::support::LOCK_MS;
 use super::support::T0;
 use super::support::bead;
 use super::support::commit;
@@ -216,7 +217,7 @@ fn a_history_goes_to_a_remote_and_comes_back(home: &Home) {
     assert!(bead(&ledger, &other, "sh-b").is_some());
 
     let again = home.ledger(Settings::default());
-    commit(&mut again.writer(&other, "test", 0).unwrap(), create("sh-there"));
+    commit(&mut again.writer(&other, "test", LOCK_MS).unwrap(), create("sh-there"));
     push(&again, &other);
     commit(&mut writer, create("sh-here"));
     assert!(matches!(stands(&db), Stands::Diverged(_)));

@@ -24,6 +24,7 @@ use gastown::store::schema;
 
 use super::home::Home;
 use super::home::both_engines;
+use super::support::LOCK_MS;
 use super::support::bead;
 use super::support::commit;
 use super::support::create;
@@ -66,9 +67,9 @@ fn state(home: &Home, db: &Db) -> (BTreeMap<String, Vec<u8>>, String) {
 /// The refusal that a reader and a writer both get, after which everything is as it was.
 fn refused(home: &Home, db: &Db) -> (&'static str, String) {
     let before = state(home, db);
-    let ledger = home.ledger(Settings { writer_wait_ms: 0, ..Settings::default() });
+    let ledger = home.ledger(Settings::default());
     let read = ledger.read(db, |_| ()).unwrap_err();
-    let written = ledger.writer(db, "test", 0).map(|_| ()).unwrap_err();
+    let written = ledger.writer(db, "test", LOCK_MS).map(|_| ()).unwrap_err();
     assert_eq!(read.to_string(), written.to_string());
     let after = state(home, db);
     let changed = |name: &&String| after.0.get(*name) != before.0.get(*name);
@@ -150,11 +151,11 @@ fn a_store_of_schema_one_is_kept_converted_once_and_then_the_same(home: &Home) {
     let converted = state(home, &db);
     let again = home.ledger(Settings::default());
     assert_eq!(rows(&again), before);
-    drop(again.writer(&db, "test", 0).unwrap());
+    drop(again.writer(&db, "test", LOCK_MS).unwrap());
     drop(again);
     assert!(state(home, &db) == converted, "a current store is not written to");
     let ledger = home.ledger(Settings::default());
-    let mut writer = ledger.writer(&db, "test", 0).unwrap();
+    let mut writer = ledger.writer(&db, "test", LOCK_MS).unwrap();
     commit(&mut writer, create("sh-c"));
     assert!(bead(&ledger, &db, "sh-c").is_some(), "and it is a ledger like any other");
 }
@@ -172,6 +173,10 @@ fn a_newer_store_and_one_of_another_build_say_what_to_do(home: &Home) {
         ("lost", "DROP TABLE metadata", "store_foreign", "no metadata"),
     ];
     for (name, sql, code, words) in cases {
+        // Without its number a server's database is one that is still being made.
+        if home.is_server() && code == "store_foreign" {
+            continue;
+        }
         let (ledger, db) = home.with_db(name);
         let path = ledger.path(&db);
         drop(ledger);

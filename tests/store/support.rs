@@ -59,9 +59,13 @@ pub fn create(id: &str) -> Op {
     })
 }
 
+/// Longest wait for a lock, in milliseconds: a process that another test starts has a copy of it for
+/// a moment.
+pub const LOCK_MS: u64 = 5_000;
+
 /// A writer whose database has its prefix.
 pub fn writer(ledger: &Ledger, db: &Db) -> Writer {
-    let mut writer = ledger.writer(db, "test", 0).unwrap();
+    let mut writer = ledger.writer(db, "test", LOCK_MS).unwrap();
     commit(&mut writer, set_prefix());
     writer
 }

@@ -152,7 +152,9 @@ impl Desk {
         };
         let rows = self.read(&db, |tx| {
             let mut rows = tx.with::<Change>(None, vec![subject.to_value()])?;
-            if let Some(mr) = tx.row::<MergeRequest>(&subject)? {
+            let bead = tx.find::<Bead>("by_id", &subject)?;
+            let mr = bead.map(|bead| tx.row::<MergeRequest>(&bead.seq)).transpose()?.flatten();
+            if let Some(mr) = mr {
                 // What became of it stands under its work, and names it.
                 let of_work = tx.with::<Change>(None, vec![mr.bead.to_value()])?;
                 let named = format!("\"{}\"", mr.id);

@@ -105,6 +105,8 @@ impl Gc {
     pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
         let here = Here::find(at)?;
         let db = database(&here, Some(&self.db))?;
+        // Before anything is taken: a store that cannot be asked is told as that.
+        here.ledger()?.query(&db, |conn| conn.head()).map_err(told)?;
         let done = work(&here, &db, Chore::Collect)?;
         tell(&db, &done, self.json)
     }
