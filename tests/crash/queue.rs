@@ -65,7 +65,7 @@ fn moved_target(town: &mut Town) {
     submit(town, "al-one");
     town.until("its gates run", |town| {
         let status = town.ask("gt", &["mq", "status", "alpha", "--json"]);
-        status["run"].is_string() && town.mrs("al-one").iter().any(|mr| mr["in_cycle"] == true)
+        status["runs"][0].is_string() && town.mrs("al-one").iter().any(|mr| mr["in_cycle"] == true)
     });
     branch(town, "al-two", "two.txt");
     submit(town, "al-two");
