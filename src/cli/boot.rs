@@ -123,6 +123,7 @@ fn open(town: &Town) -> Result<Opened, TownError> {
     let registry = Registry::read(town)?;
     registry.check_routes(town)?;
     let file = TownFile::read(town)?;
+    wiring::check_mode(town, settings.store.dolt_mode)?;
     let tender = Tender::start(town, &settings)?;
     let ledger = Ledger::open(town.root(), wiring::ledger_settings(town, &settings)?);
     let wait_ms = settings.store.writer_wait_ms;

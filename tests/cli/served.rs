@@ -226,7 +226,8 @@ fn a_server_that_dies_too_often_is_tried_now_and_then_and_a_person_is_told() {
         assert!(began.elapsed() < WITHIN, "{status:#}");
     };
     assert_eq!(status["daemon"]["server"]["parked"], true, "{status:#}");
-    assert_eq!(served.titles(), ["after 0", "after 1"]);
+    let titles = served.titles();
+    assert_eq!(titles[..2], ["after 0", "after 1"], "{titles:?}");
 }
 
 #[test]

@@ -138,13 +138,14 @@ impl<'a> Repair<'a> {
     fn place(&self, kind: &str, database: &Path) -> PathBuf {
         self.work.join(kind).join(database.file_name().unwrap_or_default())
     }
+}
 
-    /// Removes the copies.
-    ///
-    /// # Errors
-    /// One stays.
-    pub fn end(self) -> Result<(), DoltError> {
-        files::remove_all(&self.work).map_err(DoltError::io(&self.work))
+impl Drop for Repair<'_> {
+    /// The copies go, however it ended.
+    fn drop(&mut self) {
+        if let Err(error) = files::remove_all(&self.work) {
+            tracing::warn!(path = %self.work.display(), %error, "copies stay");
+        }
     }
 }
 

@@ -41,7 +41,7 @@ const BACKOFF_MS: i64 = 50;
 /// Whose server it is.
 enum Whose {
     /// The town's, with its process now.
-    Own(OwnServer, Mutex<Running>),
+    Own(Box<OwnServer>, Mutex<Running>),
     /// Somebody else's.
     External(Box<Server>),
 }
@@ -87,7 +87,7 @@ impl Tender {
                 let verb = if up.is_new() { "started" } else { "adopted" };
                 tracing::info!(pid = up.process.pid, port = own.site().port, "Dolt server {verb}");
                 let running = Running { process: up.process, child: up.child, wanted: true };
-                Whose::Own(own, Mutex::new(running))
+                Whose::Own(Box::new(own), Mutex::new(running))
             }
             None => Whose::External(Box::new(wiring::server(town, settings)?)),
         };

@@ -84,9 +84,7 @@ pub struct Recovered {
 pub fn plan(town: &Town, own: &OwnServer) -> Result<Plan, TownError> {
     let _lock = TownLock::take(town, "gt dolt recover")?;
     let repair = begin(own)?;
-    let plan = look(town, own, &repair)?;
-    repair.end()?;
-    Ok(plan)
+    look(town, own, &repair)
 }
 
 /// Does what a plan with this word would do; damaged databases are moved aside, not deleted.
@@ -98,7 +96,6 @@ pub fn confirm(town: &Town, own: &OwnServer, word: &str) -> Result<Recovered, To
     let repair = begin(own)?;
     let plan = look(town, own, &repair)?;
     if plan.token.as_deref() != Some(word) {
-        repair.end()?;
         let text = format!("'{word}' does not confirm what would be done: 'gt dolt recover'");
         return Err(TownError::Unfit(text));
     }
@@ -113,7 +110,6 @@ pub fn confirm(town: &Town, own: &OwnServer, word: &str) -> Result<Recovered, To
     }
     let data = &own.site().data;
     fs::File::open(data).and_then(|dir| dir.sync_all()).map_err(TownError::io(data))?;
-    repair.end()?;
     Ok(Recovered { plan, aside })
 }
 

@@ -105,7 +105,10 @@ pub fn ledger_on(settings: &Settings, engine: Engine) -> ledger::Settings {
 }
 
 /// No engine stands in for another: what made the ledger and what is to open it must agree.
-fn check_mode(town: &Town, mode: DoltMode) -> Result<(), ConfigError> {
+///
+/// # Errors
+/// [`ConfigError::Key`] when they do not, or a conversion was interrupted while it switched.
+pub fn check_mode(town: &Town, mode: DoltMode) -> Result<(), ConfigError> {
     let key = |why: String| ConfigError::Key {
         file: ".beads/metadata.json".to_owned(),
         key: "dolt_mode".to_owned(),
