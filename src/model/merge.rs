@@ -40,19 +40,15 @@ text_enum! {
 
 text_enum! {
     /// How a merge request's commits come to the target.
+    #[derive(Default)]
     LandingStyle {
         /// Each commit by itself, replayed on what is before it.
+        #[default]
         Rebase = "rebase",
         /// One commit with all their changes.
         Squash = "squash",
         /// The commits as they are, joined by a merge commit.
         Merge = "merge",
-    }
-}
-
-impl Default for LandingStyle {
-    fn default() -> Self {
-        Self::Rebase
     }
 }
 
