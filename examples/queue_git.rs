@@ -45,8 +45,8 @@ type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 const FILES: usize = 5_000;
 const PER_DIRECTORY: usize = 100;
 const BATCH: usize = 100;
-const BATCHES: usize = 4;
-const SINGLE: usize = 60;
+const BATCHES: usize = 2;
+const SINGLE: usize = 40;
 /// Merge requests per second that are wanted in batches and one by one.
 const WANTED: [f64; 2] = [100.0, 20.0];
 
@@ -226,6 +226,7 @@ impl Site {
                 other => return Err(format!("{other:?}").into()),
             }
         }
+        self.world.settled().await;
         times.rest = began.elapsed();
         Ok(times)
     }
@@ -273,7 +274,7 @@ impl Site {
             let mut tip = base.clone();
             for candidate in candidates {
                 git(&work, &["checkout", "--quiet", "--detach", candidate.head.as_str()])?;
-                git(&work, &["rebase", "--quiet", &tip])?;
+                git(&work, &["rebase", "--quiet", "--reapply-cherry-picks", &tip])?;
                 tip = git(&work, &["rev-parse", "HEAD"])?;
             }
             let gate = clone.with_file_name("gate");

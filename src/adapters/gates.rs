@@ -171,20 +171,14 @@ pub async fn run(world: &RealWorld, request: GateRun) -> Result<Vec<GateResult>,
         pools.give_back(&git, &record.run)
     };
     if let Some(used) = world.worktree_job(&request.rig, finish).await? {
-        clean_later(world.clone(), request.rig, used);
+        // It is made fit for another run while the answer is on its way already.
+        let (same, rig) = (world.clone(), request.rig);
+        let (pools, most) = (world.pools().clone(), world.settings().gate_checkouts);
+        world.later(async move {
+            same.worktree_job(&rig, move |git| pools.clean(&git, used, most)).await
+        });
     }
     Ok(results)
-}
-
-/// Makes a used checkout fit for another run while the answer is on its way already.
-fn clean_later(world: RealWorld, rig: RigName, used: PathBuf) {
-    tokio::spawn(async move {
-        let (pools, most) = (world.pools().clone(), world.settings().gate_checkouts);
-        let clean = move |git: RigGit| pools.clean(&git, used, most);
-        if let Err(error) = world.worktree_job(&rig, clean).await {
-            tracing::warn!(%rig, %error, "a used checkout stays as it is");
-        }
-    });
 }
 
 /// The results of a run that was done before; else clears what an earlier try left.

@@ -6,6 +6,7 @@
 
 pub mod cli;
 pub mod head;
+pub mod history;
 pub mod land;
 pub mod locks;
 pub mod place;
@@ -17,7 +18,11 @@ pub mod stack;
 pub mod text;
 pub mod three_way;
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -133,6 +138,42 @@ pub fn short(oid: Oid) -> String {
 /// Either is not in the repository.
 pub fn contains(repo: &Repository, b: Oid, a: Oid) -> Result<bool, GitError> {
     Ok(a == b || repo.graph_descendant_of(b, a).map_err(lib("look for an ancestor"))?)
+}
+
+/// Commits looked at before many questions become cheaper than one walk.
+const WALK_MAX: usize = 10_000;
+
+/// Those of `wanted` that are `tip` or reachable from it, most often by one walk.
+///
+/// # Errors
+/// One of them is not in the repository.
+pub fn reachable(
+    repo: &Repository,
+    tip: Oid,
+    wanted: &BTreeSet<Oid>,
+) -> Result<BTreeSet<Oid>, GitError> {
+    let mut found = BTreeSet::new();
+    let walked = (|| {
+        let mut walk = repo.revwalk()?;
+        walk.push(tip)?;
+        for id in walk.take(WALK_MAX) {
+            let id = id?;
+            if wanted.contains(&id) {
+                found.insert(id);
+            }
+            if found.len() == wanted.len() {
+                break;
+            }
+        }
+        Ok(())
+    })();
+    walked.map_err(lib(format!("walk {tip}")))?;
+    for id in wanted {
+        if !found.contains(id) && contains(repo, tip, *id)? {
+            found.insert(*id);
+        }
+    }
+    Ok(found)
 }
 
 /// The commits reachable from `to` and not from `from`, oldest first.
@@ -300,8 +341,15 @@ impl RigGit {
     /// # Errors
     /// The remote does not answer.
     pub fn ask_remote(&self, names: &[&str]) -> Result<Vec<(String, Oid)>, GitError> {
-        let listed = self.cli().run(&[&["ls-remote", "origin"][..], names].concat())?;
         let mut found = Vec::new();
+        if let Some(there) = self.neighbour()? {
+            for name in names {
+                let at = ref_commit(&there, name)?;
+                found.extend(at.map(|at| ((*name).to_owned(), at)));
+            }
+            return Ok(found);
+        }
+        let listed = self.cli().run(&[&["ls-remote", "origin"][..], names].concat())?;
         for (id, name) in listed.lines().filter_map(|line| line.split_once('\t')) {
             // The remote matches the ends of names.
             if names.contains(&name) {
@@ -309,6 +357,17 @@ impl RigGit {
             }
         }
         Ok(found)
+    }
+
+    /// The remote itself, where it is a directory of this machine that libgit2 can read: its refs
+    /// are looked at without a process.
+    fn neighbour(&self) -> Result<Option<Repository>, GitError> {
+        let repo = self.open()?;
+        let Ok(remote) = repo.find_remote("origin") else { return Ok(None) };
+        let url = remote.url_bytes();
+        let path = url.strip_prefix(b"file://").unwrap_or(url);
+        let path = Path::new(OsStr::from_bytes(path));
+        Ok(path.is_absolute().then(|| Repository::open(path).ok()).flatten())
     }
 
     /// The ref that stands for a pushed branch in the canonical clone.

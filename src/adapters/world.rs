@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::RwLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -134,11 +136,15 @@ pub enum WorldError {
     Job(#[from] tokio::task::JoinError),
 }
 
-/// Who waits for branches of one rig to be removed.
+/// Work of one rig that is done together with what waits meanwhile.
 #[derive(Debug, Default)]
-struct Removals {
-    alone: Arc<tokio::sync::Mutex<()>>,
+struct Shared {
+    removing: Arc<tokio::sync::Mutex<()>>,
+    /// Branches to be removed.
     waiting: Mutex<Vec<(Removal, Told)>>,
+    following: Arc<tokio::sync::Mutex<()>>,
+    /// The target has moved since its checkouts followed.
+    behind: AtomicBool,
 }
 
 type Told = tokio::sync::oneshot::Sender<Result<Outcome, GitError>>;
@@ -157,7 +163,9 @@ struct Inner {
     worktrees: Mutex<HashMap<RigName, Arc<tokio::sync::Mutex<()>>>>,
     jobs: Arc<Semaphore>,
     pools: Arc<Pools>,
-    removals: Mutex<HashMap<RigName, Arc<Removals>>>,
+    shared: Mutex<HashMap<RigName, Arc<Shared>>>,
+    /// How much goes on that no answer waits for.
+    later: tokio::sync::watch::Sender<usize>,
 }
 
 impl World for RealWorld {
@@ -189,7 +197,8 @@ impl RealWorld {
             worktrees: Mutex::default(),
             jobs,
             pools: Arc::default(),
-            removals: Mutex::default(),
+            shared: Mutex::default(),
+            later: tokio::sync::watch::Sender::new(0),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -230,6 +239,33 @@ impl RealWorld {
                 tracing::warn!(%rig, %error, "a lock stays");
             }
         }
+    }
+
+    fn shared(&self, rig: &RigName) -> Arc<Shared> {
+        let mut shared = self.inner.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.entry(rig.clone()).or_default().clone()
+    }
+
+    /// Does what an answer need not wait for. A death in the middle of it loses nothing.
+    pub(crate) fn later(
+        &self,
+        work: impl Future<Output = Result<(), WorldError>> + Send + 'static,
+    ) {
+        let inner = self.inner.clone();
+        inner.later.send_modify(|count| *count += 1);
+        tokio::spawn(async move {
+            if let Err(error) = work.await {
+                tracing::warn!(%error, "work after an answer failed");
+            }
+            inner.later.send_modify(|count| *count -= 1);
+        });
+    }
+
+    /// Waits until nothing goes on any more of what effects left to be done after their answers.
+    pub async fn settled(&self) {
+        let mut count = self.inner.later.subscribe();
+        // The sender lives as long as the world.
+        drop(count.wait_for(|count| *count == 0).await);
     }
 
     /// The repository of a rig.
@@ -327,7 +363,12 @@ impl RealWorld {
                 Ok(Outcome::Gates { results: gates::run(self, request).await? })
             }
             Effect::Land { rig, target, base, tip, items } => {
-                self.job(&rig, move |git| git.land(&target, &base, &tip, &items)).await
+                let land = move |git: RigGit| git.land(&target, &base, &tip, &items);
+                let outcome = self.job(&rig, land).await?;
+                if outcome == Outcome::Landed {
+                    self.follow(rig);
+                }
+                Ok(outcome)
             }
             Effect::RemoveBranch { rig, branch, head, landed } => {
                 self.remove_branch(&rig, Removal { branch, head, landed }).await
@@ -339,16 +380,33 @@ impl RealWorld {
         }
     }
 
+    /// Brings the checkouts that people look at to the target, once for all landings meanwhile.
+    fn follow(&self, rig: RigName) {
+        let shared = self.shared(&rig);
+        shared.behind.store(true, Ordering::SeqCst);
+        let world = self.clone();
+        self.later(async move {
+            let alone = shared.following.clone().lock_owned().await;
+            if !shared.behind.swap(false, Ordering::SeqCst) {
+                return Ok(());
+            }
+            world
+                .job(&rig, move |git| {
+                    let followed = git.follow_checkouts();
+                    drop(alone);
+                    followed
+                })
+                .await
+        });
+    }
+
     /// Removes a branch together with those of the same rig that wait meanwhile: whoever has the
     /// lock takes them all and tells the others.
     async fn remove_branch(&self, rig: &RigName, removal: Removal) -> Result<Outcome, WorldError> {
         let (tell, told) = tokio::sync::oneshot::channel();
-        let queue = {
-            let mut queues = self.inner.removals.lock().unwrap_or_else(PoisonError::into_inner);
-            queues.entry(rig.clone()).or_default().clone()
-        };
+        let queue = self.shared(rig);
         queue.waiting.lock().unwrap_or_else(PoisonError::into_inner).push((removal, tell));
-        let alone = queue.alone.clone().lock_owned().await;
+        let alone = queue.removing.clone().lock_owned().await;
         let all =
             std::mem::take(&mut *queue.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         if all.is_empty() {

@@ -8,7 +8,9 @@ use gastown::model::ids::RunId;
 use gastown::model::ids::Sha;
 use gastown::model::merge::GateResult;
 use gastown::model::merge::GateSpec;
+use gastown::model::merge::TestsWanted;
 use gastown::model::merge::Verdict;
+use gastown::model::merge::overall;
 
 use super::TestTown;
 use super::git;
@@ -120,4 +122,111 @@ async fn a_run_that_was_cut_short_is_done_again() {
     let got = results(town.gates("run-5", &town.tree(), vec![gate("one", "exit 0", 9000)]).await);
     assert_eq!(got[0].verdict, Verdict::Passed);
     assert!(first.ends());
+}
+
+/// Each way of not answering has its own words, and none is a verdict on the commit.
+#[tokio::test]
+async fn what_is_no_answer_is_told_apart() {
+    let town = TestTown::new();
+    let run = RunId::from("run-6");
+    let logs = town.town.gate_logs(&run);
+    std::fs::create_dir_all(&logs).unwrap();
+    // The kernel's own full disk.
+    std::os::unix::fs::symlink("/dev/full", logs.join("unheard.log")).unwrap();
+    let tests =
+        |min, pattern: Option<&str>| Some(TestsWanted { min, pattern: pattern.map(str::to_owned) });
+    let none = "echo 'test result: ok. 0 passed; 0 failed; 9 ignored; finished in 0.00s'";
+    let two = "echo 'test result: ok. 2 passed; 0 failed; 0 ignored; finished in 0.00s'";
+    let gates = vec![
+        gate("missing", "no-such-command", 20_000),
+        gate("exit-127", "sh -c 'exit 127'", 20_000),
+        gate("not-executable", "./README", 20_000),
+        gate("timeout", "sleep 1000", 200),
+        gate("signal", "kill -9 $$", 20_000),
+        gate("oom", "sh -c 'kill -9 $$'; exit $?", 20_000),
+        gate("disk", "cp README /dev/full", 20_000),
+        gate("unheard", "echo something", 20_000),
+        GateSpec { tests: tests(1, None), ..gate("no-tests", none, 20_000) },
+        GateSpec { tests: tests(3, None), ..gate("few-tests", two, 20_000) },
+        GateSpec { tests: tests(1, None), ..gate("silent", "true", 20_000) },
+        GateSpec { tests: tests(2, None), ..gate("tests", two, 20_000) },
+        GateSpec {
+            tests: tests(7, Some("did {n} things")),
+            ..gate("own", "echo did 7 things", 20_000)
+        },
+    ];
+    let got = results(town.gates("run-6", &town.tree(), gates).await);
+    let of = |name: &str| got.iter().find(|result| result.name == name).unwrap();
+    for (name, words) in [
+        ("missing", "its command was not found"),
+        ("exit-127", "its command was not found"),
+        ("not-executable", "its command is not executable"),
+        ("timeout", "no answer within 200 ms"),
+        ("signal", "ended by signal 9"),
+        ("oom", "a program of it was killed (exit code 137)"),
+        ("disk", "the disk is full (exit code 1)"),
+        ("unheard", "its output could not be written: No space left on device"),
+        ("no-tests", "it ran 0 tests; at least 1 are demanded"),
+        ("few-tests", "it ran 2 tests; at least 3 are demanded"),
+        ("silent", "it tells of no tests; at least 1 are demanded"),
+    ] {
+        let result = of(name);
+        assert_eq!(result.verdict, Verdict::CouldNotRun, "{result:?}");
+        assert!(result.reason.contains(words), "{name}: {}", result.reason);
+        assert_eq!(overall(std::slice::from_ref(result)), Verdict::CouldNotRun);
+    }
+    assert_eq!(
+        (of("tests").verdict, of("tests").reason.as_str()),
+        (Verdict::Passed, "exit code 0, 2 tests")
+    );
+    assert_eq!(of("own").verdict, Verdict::Passed, "{:?}", of("own"));
+}
+
+#[tokio::test]
+async fn a_setup_step_comes_first_and_its_failure_says_nothing_of_the_commit() {
+    let town = TestTown::new();
+    let setup = |cmd: &str| GateSpec { setup: true, ..gate("setup", cmd, 20_000) };
+    let needs = gate("needs", "cat prepared", 20_000);
+    let gates = vec![setup("echo ready > prepared"), needs.clone()];
+    let got = results(town.gates("run-7", &town.tree(), gates).await);
+    assert_eq!(overall(&got), Verdict::Passed, "{got:?}");
+    assert_eq!(got[1].tail, "ready");
+    let gates = vec![setup("echo no network; exit 3"), needs];
+    let got = results(town.gates("run-8", &town.tree(), gates).await);
+    assert_eq!([got[0].verdict, got[1].verdict], [Verdict::CouldNotRun; 2]);
+    assert_eq!(got[0].reason, "the setup step: exit code 3");
+    assert_eq!(got[1].reason, got[0].reason);
+    assert_eq!((got[0].tail.as_str(), got[1].tail.as_str()), ("no network", ""));
+}
+
+/// Gates leave what they like behind; the next run finds none of it, in the same directory.
+#[tokio::test]
+async fn a_checkout_is_used_again_and_never_unclean() {
+    let town = TestTown::new();
+    let inode = |text: &str| text.split_whitespace().next().unwrap().to_owned();
+    let dirty = "ls -di . && echo changed > README && echo target/ > .gitignore && mkdir target && \
+                 echo x > target/ignored && echo x > untracked && git init -q nested && rm text && \
+                 git update-index --assume-unchanged README && chmod a-w target";
+    let got = results(town.gates("run-9", &town.tree(), vec![gate("g", dirty, 20_000)]).await);
+    assert_eq!(got[0].verdict, Verdict::Passed, "{got:?}");
+    let first = inode(&got[0].tail);
+    town.world.settled().await;
+    assert!(!town.town.run(&town.rig, &RunId::from("run-9")).exists());
+    let look = "ls -di . && cat README && test -f text && git status --porcelain --ignored";
+    let seed = town.dir.path().join("seed");
+    super::commit(&seed, "next", &[("next", "next\n")]);
+    git(&seed, &["push", "--quiet", town.source.to_str().unwrap(), "main"]);
+    town.stack(vec![]).await;
+    let got = results(town.gates("run-10", &town.tree(), vec![gate("g", look, 20_000)]).await);
+    assert_eq!(got[0].verdict, Verdict::Passed, "{got:?}");
+    assert_eq!(got[0].tail, format!("{first} .\nhello"), "the same directory, and clean");
+    town.world.settled().await;
+
+    // What waits is not trusted: a file that came meanwhile, and the checkout is made anew.
+    let waiting = std::fs::read_dir(town.town.pool(&town.rig)).unwrap().next().unwrap().unwrap();
+    std::fs::write(waiting.path().join("intruder"), "x\n").unwrap();
+    let got = results(town.gates("run-11", &town.tree(), vec![gate("g", look, 20_000)]).await);
+    assert_eq!(got[0].verdict, Verdict::Passed, "{got:?}");
+    assert_ne!(inode(&got[0].tail), first);
+    assert!(got[0].tail.ends_with("\nhello"), "{}", got[0].tail);
 }

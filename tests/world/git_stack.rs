@@ -42,6 +42,7 @@ async fn branches_stack_in_order_and_land() {
     assert_eq!(town.land(&base, &items).await, Outcome::Landed);
     assert_eq!(town.target(), items[1].commit);
     assert_eq!(town.land(&base, &items).await, Outcome::Landed, "it is there already");
+    town.world.settled().await;
     let view = git(&town.town.refinery_rig(&town.rig), &["rev-parse", "HEAD"]);
     assert_eq!(view, items[1].commit.0);
 

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::process::Stdio;
 
+use gastown::adapters::git::history::History;
 use gastown::adapters::git::stack::Replayed;
 use gastown::adapters::git::stack::Stacker;
 use gastown::adapters::git::three_way::Merged;
@@ -168,18 +169,18 @@ fn beginning() -> Files {
     files
 }
 
-/// A history: the target's commits, the branch's, and whether the branch merged the target's
+/// One case: the target's commits, the branch's, and whether the branch merged the target's
 /// first commit in its middle.
 #[derive(Clone, Debug)]
-struct History {
+struct Case {
     target: Vec<Vec<Step>>,
     branch: Vec<Vec<Step>>,
     merge: bool,
 }
 
-fn history() -> impl Strategy<Value = History> {
+fn case() -> impl Strategy<Value = Case> {
     let side = |most: usize| vec(vec(step(), 1..4), 1..most);
-    (side(3), side(4), proptest::bool::weighted(0.2)).prop_map(|(target, branch, merge)| History {
+    (side(3), side(4), proptest::bool::weighted(0.2)).prop_map(|(target, branch, merge)| Case {
         target,
         branch,
         merge,
@@ -246,14 +247,14 @@ impl Import {
 }
 
 /// Tip and head of a history.
-fn write(dir: &Path, history: &History) -> (Oid, Oid) {
+fn write(dir: &Path, case: &Case) -> (Oid, Oid) {
     let mut import = Import::default();
     let start = beginning();
     let fork = import.commit(&start, &[]);
     let mut at = fork;
     let mut files = start.clone();
     let mut merged = None;
-    for steps in &history.target {
+    for steps in &case.target {
         steps.iter().for_each(|step| apply(&mut files, step));
         at = import.commit(&files, &[at]);
         merged.get_or_insert((at, files.clone()));
@@ -261,10 +262,10 @@ fn write(dir: &Path, history: &History) -> (Oid, Oid) {
     let tip = at;
     at = fork;
     files = start;
-    for (number, steps) in history.branch.iter().enumerate() {
+    for (number, steps) in case.branch.iter().enumerate() {
         steps.iter().for_each(|step| apply(&mut files, step));
         let mut parents = vec![at];
-        if history.merge && number == 1 {
+        if case.merge && number == 1 {
             let (other, theirs) = merged.as_ref().unwrap();
             parents.push(*other);
             // As if the person had taken the target's side of every new file.
@@ -348,14 +349,15 @@ fn the_stack_gives_the_trees_of_the_git_command() {
     let (mut ways, mut conflicts) = ([0_u64; 3], 0);
     let rig = town.world.rig(&town.rig).unwrap();
     let seen = std::cell::RefCell::new((&mut ways, &mut conflicts));
-    let ran = runner.run(&history(), |history| {
-        let (tip, head) = write(&town.canonical(), &history);
+    let ran = runner.run(&case(), |case| {
+        let (tip, head) = write(&town.canonical(), &case);
         let repo = Repository::open(town.canonical()).unwrap();
         let stacker = Stacker::new(&repo, &rig).unwrap();
         for style in LandingStyle::ALL {
-            let merges = history.merge && history.branch.len() > 1;
+            let merges = case.merge && case.branch.len() > 1;
             let wanted = reference.tree(*style, merges, tip, head);
-            let made = match stacker.apply(*style, tip, head, "branch").unwrap() {
+            let mut on = History::new(&repo, tip);
+            let made = match stacker.apply(&mut on, *style, head, "branch").unwrap() {
                 Replayed::Applied(commit) => {
                     Some(repo.find_commit(commit).unwrap().tree_id().to_string())
                 }

@@ -1,5 +1,6 @@
 //! The production world against real repositories and real processes.
 
+mod complaints;
 // These follow processes by pidfd.
 #[cfg(target_os = "linux")]
 mod gates;

@@ -2,9 +2,9 @@
 //!
 //! A run has its checkout alone, at `refinery/runs/<run>`. Afterwards the checkout moves to
 //! `refinery/pool/`, is cleaned there, and waits for another run. It is never handed out unclean:
-//! git's index of before the run is put back, so that nothing a gate told git hides a change, all
-//! is reset, what is untracked or ignored is removed, and after the next commit is checked out
-//! git must find nothing to say. Whatever is not as it should be is thrown away.
+//! git's index of before the run is put back, so that nothing a gate told git hides a change; what
+//! is untracked or ignored is removed; the next commit is checked out by force over what is left;
+//! then git must find nothing to say. Whatever is not as it should be is thrown away.
 
 use std::collections::HashMap;
 use std::fs;
@@ -168,7 +168,6 @@ fn clean(git: &RigGit, path: &Path) -> Result<(), GitError> {
     let admin = admin(path)?;
     files::remove_all(&admin.join("index.lock")).map_err(file("old index.lock"))?;
     fs::rename(admin.join(KEPT_INDEX), admin.join("index")).map_err(file("put the index back"))?;
-    wary(git, path, &["reset", "--quiet", "--hard"])?;
     wary(git, path, &["clean", "--quiet", "-ffdx"]).map(|_| ())
 }
 

@@ -1,6 +1,7 @@
 //! Landing: the target moves from the tested base to the tested tip, or not at all (I4, I6).
 
 use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use git2::ErrorCode;
 use git2::Oid;
@@ -11,6 +12,7 @@ use crate::adapters::git::Landing;
 use crate::adapters::git::RigGit;
 use crate::adapters::git::between;
 use crate::adapters::git::contains;
+use crate::adapters::git::history::History;
 use crate::adapters::git::lib;
 use crate::adapters::git::oid;
 use crate::adapters::git::sha;
@@ -29,10 +31,14 @@ use crate::model::merge::Stacked;
 /// # Errors
 /// Either is not in the repository.
 pub fn patch_ids(repo: &Repository, from: Oid, to: Oid) -> Result<BTreeSet<Oid>, GitError> {
+    patches(repo, &between(repo, from, to)?)
+}
+
+fn patches(repo: &Repository, commits: &[Oid]) -> Result<BTreeSet<Oid>, GitError> {
     let mut ids = BTreeSet::new();
-    for id in between(repo, from, to)? {
+    for id in commits {
         let found = (|| {
-            let commit = repo.find_commit(id)?;
+            let commit = repo.find_commit(*id)?;
             if commit.parent_count() != 1 {
                 return Ok(None);
             }
@@ -48,29 +54,42 @@ pub fn patch_ids(repo: &Repository, from: Oid, to: Oid) -> Result<BTreeSet<Oid>,
     Ok(ids)
 }
 
+/// The commits from `to` back to `from` by first parents, oldest first, as long as they are among
+/// `known`; `None` where that does not lead to `from`.
+fn chain(
+    repo: &Repository,
+    from: Oid,
+    to: Oid,
+    known: &HashSet<Oid>,
+) -> Result<Option<Vec<Oid>>, GitError> {
+    let (mut commits, mut at) = (Vec::new(), to);
+    while at != from {
+        if !known.contains(&at) {
+            return Ok(None);
+        }
+        commits.push(at);
+        let parent = repo.find_commit(at).and_then(|commit| commit.parent_id(0));
+        at = parent.map_err(lib(format!("parent of {at}")))?;
+    }
+    commits.reverse();
+    Ok(Some(commits))
+}
+
 impl RigGit {
-    /// Whether the patches of `head` are what lies between `before` and `commit`, whatever the
-    /// style they landed in.
-    ///
-    /// By patch ids; where context moved, or several commits became one, these differ although the
-    /// change is the same, so that stacking or merging to the very tree counts too.
-    ///
-    /// # Errors
-    /// A commit that is not in the repository.
-    pub fn holds_patches(
-        &self,
+    /// Whether the changes of `head` are what lies between `before` and `commit`, whatever the
+    /// style they landed in: patch ids differ where context moved, or several commits became one,
+    /// although the change is the same; then stacking or merging must give the very tree.
+    fn holds_changes(
         stacker: &Stacker<'_>,
         before: Oid,
         commit: Oid,
         head: Oid,
     ) -> Result<bool, GitError> {
         let repo = stacker.merger.repo();
-        let wanted = patch_ids(repo, before, head)?;
-        if !wanted.is_empty() && wanted.is_subset(&patch_ids(repo, before, commit)?) {
-            return Ok(true);
-        }
         let tree = tree_of(repo, commit)?;
-        if let Replayed::Applied(again) = stacker.apply(LandingStyle::Rebase, before, head, "")?
+        let mut history = History::new(repo, before);
+        let again = stacker.apply(&mut history, LandingStyle::Rebase, head, "")?;
+        if let Replayed::Applied(again) = again
             && tree_of(repo, again)? == tree
         {
             return Ok(true);
@@ -93,19 +112,29 @@ impl RigGit {
         if !contains(repo, tip, base)? {
             return Err(GitError::Refused(format!("{tip} does not descend from {base}")));
         }
+        let new: HashSet<Oid> = between(repo, base, tip)?.into_iter().collect();
+        let mut history = History::new(repo, base);
         let mut before = base;
         for item in items {
-            let commit = oid(&item.commit)?;
+            let (commit, head) = (oid(&item.commit)?, oid(&item.head)?);
             let lacks = |what: &str| Err(GitError::Refused(format!("{}: {what}", item.mr)));
-            if !contains(repo, tip, commit)? || !contains(repo, commit, before)? {
+            let made = chain(repo, before, commit, &new)?;
+            let on = commit == base || new.contains(&commit);
+            if !on || (made.is_none() && !contains(repo, commit, before)?) {
                 return lacks("its commit is not in the tip");
             }
             if tree_of(repo, commit)? != oid(&item.tree)? {
                 return lacks("its tree is not the tested one");
             }
-            if !self.holds_patches(&stacker, before, commit, oid(&item.head)?)? {
+            let fork = history.fork(head)?;
+            let wanted = patches(repo, &fork.own)?;
+            let made = made.unwrap_or_default();
+            let same = !wanted.is_empty() && wanted.is_subset(&patches(repo, &made)?);
+            if !same && !Self::holds_changes(&stacker, before, commit, head)? {
                 return lacks("its patches are not in the tip");
             }
+            let own = fork.own.into_iter().filter(|id| new.contains(id));
+            history.advance(commit, made.into_iter().chain(own));
             before = commit;
         }
         Ok(())
@@ -140,7 +169,6 @@ impl RigGit {
         }
         let repo = self.open()?;
         if contains(&repo, at, tip)? {
-            self.follow_checkouts(&sha(at));
             return Ok(Outcome::Landed);
         }
         match said {
@@ -168,19 +196,20 @@ impl RigGit {
     }
 
     /// Brings the detached checkouts that people look at to the target; they are only a view.
-    fn follow_checkouts(&self, at: &Sha) {
+    ///
+    /// # Errors
+    /// The target was never seen.
+    pub fn follow_checkouts(&self) -> Result<(), GitError> {
+        let at = sha(self.known_target(&self.open()?, &self.target)?);
         for dir in [self.town.refinery_rig(&self.rig), self.dir()] {
             if !dir.is_dir() {
                 continue;
             }
-            let git = cli_at(self, &dir);
+            let git = self.cli().at(&dir);
             if let Err(error) = git.run(&["checkout", "--quiet", "--detach", at.as_str()]) {
                 tracing::warn!(dir = %dir.display(), %error, "checkout does not follow the target");
             }
         }
+        Ok(())
     }
-}
-
-fn cli_at(rig: &RigGit, dir: &std::path::Path) -> crate::adapters::git::cli::Git {
-    crate::adapters::git::cli::Git::new(dir, rig.timeout)
 }

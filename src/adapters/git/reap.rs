@@ -12,14 +12,14 @@ use git2::Repository;
 use crate::adapters::git::GitError;
 use crate::adapters::git::Landing;
 use crate::adapters::git::RigGit;
-use crate::adapters::git::between;
-use crate::adapters::git::contains;
+use crate::adapters::git::history::History;
 use crate::adapters::git::land::patch_ids;
 use crate::adapters::git::lib;
 use crate::adapters::git::oid;
+use crate::adapters::git::reachable;
 use crate::adapters::git::ref_commit;
+use crate::adapters::git::stack::Stacker;
 use crate::adapters::git::three_way::Merged;
-use crate::adapters::git::three_way::Merger;
 use crate::adapters::git::tree_of;
 use crate::model::effect::Outcome;
 use crate::model::ids::Sha;
@@ -67,11 +67,17 @@ impl RigGit {
         }
         let at = self.refresh_target(&self.target)?;
         let repo = self.open()?;
-        let merger = Merger::new(&repo, self.cli())?;
+        let stacker = Stacker::new(&repo, self)?;
+        let mut history = History::new(&repo, at);
+        let landed = removals.iter().filter_map(|removal| oid(&removal.landed).ok()).collect();
+        let landed = reachable(&repo, at, &landed)?;
         for removal in removals {
             answers.push(match there.get(&removal.branch) {
                 None => Some(Ok(Outcome::BranchRemoved)),
-                Some(found) => self.may_go(&merger, removal, *found, at).err().map(Err),
+                Some(found) => {
+                    let may = self.may_go(&stacker, &mut history, removal, *found, &landed);
+                    may.err().map(Err)
+                }
             });
         }
         let going: Vec<&Removal> =
@@ -123,10 +129,11 @@ impl RigGit {
 
     fn may_go(
         &self,
-        merger: &Merger<'_>,
+        stacker: &Stacker<'_>,
+        history: &mut History<'_>,
         removal: &Removal,
         there: Oid,
-        target: Oid,
+        on_target: &BTreeSet<Oid>,
     ) -> Result<(), GitError> {
         let (head, landed) = (oid(&removal.head)?, oid(&removal.landed)?);
         let branch = &removal.branch;
@@ -135,7 +142,7 @@ impl RigGit {
                 "{branch} is at {there}, not at the merged {head}; it stays for a person to judge"
             )));
         }
-        if !contains(merger.repo(), target, landed)? || !merged(merger, landed, head)? {
+        if !on_target.contains(&landed) || !merged(stacker, history, landed, head)? {
             return Err(GitError::Refused(format!(
                 "the patches of {branch} are not all in {}; it stays",
                 self.target
@@ -148,14 +155,17 @@ impl RigGit {
         if self.landing == Landing::Canonical || removals.is_empty() {
             return Ok(());
         }
-        let mut arguments = vec!["push".to_owned(), "--quiet".to_owned()];
+        let mut arguments = Vec::new();
         for Removal { branch, head, .. } in removals {
             arguments.push(format!("--force-with-lease=refs/heads/{branch}:{head}"));
         }
         arguments.push("origin".to_owned());
         arguments.extend(removals.iter().map(|removal| format!(":refs/heads/{}", removal.branch)));
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        self.cli().run(&arguments).map(|_| ())
+        let push = |how: &[&str]| self.cli().run(&[how, &arguments[..]].concat()).map(|_| ());
+        // In one transaction it is much faster; one that cannot go, or a remote that knows no
+        // transactions, must not hold up the others.
+        push(&["push", "--quiet", "--atomic"]).or_else(|_| push(&["push", "--quiet"]))
     }
 
     /// Forgets where a branch that is gone was. The command line has done so where it could.
@@ -176,19 +186,20 @@ impl RigGit {
     }
 }
 
-/// Whether `landed` has all of `head`: by ancestry, by patch ids, or because merging it once more
-/// would change nothing.
-fn merged(merger: &Merger<'_>, landed: Oid, head: Oid) -> Result<bool, GitError> {
-    let repo = merger.repo();
-    if contains(repo, landed, head)? {
-        return Ok(true);
-    }
-    let Ok(fork) = repo.merge_base(landed, head) else { return Ok(false) };
-    let plain = |id| repo.find_commit(id).is_ok_and(|commit| commit.parent_count() == 1);
-    if between(repo, fork, head)?.into_iter().all(plain)
-        && patch_ids(repo, fork, head)?.is_subset(&patch_ids(repo, fork, landed)?)
+/// Whether the target has all of `head` by `landed`: by ancestry, because merging it once more
+/// would change nothing, or, where later commits changed the same lines, by patch ids.
+fn merged(
+    stacker: &Stacker<'_>,
+    history: &mut History<'_>,
+    landed: Oid,
+    head: Oid,
+) -> Result<bool, GitError> {
+    let repo = stacker.merger.repo();
+    let fork = history.fork(head)?;
+    let Some(base) = fork.base else { return Ok(false) };
+    if base == head || stacker.merge(landed, head, &fork)? == Merged::Clean(tree_of(repo, landed)?)
     {
         return Ok(true);
     }
-    Ok(merger.commits(landed, head)? == Merged::Clean(tree_of(repo, landed)?))
+    Ok(fork.plain && patch_ids(repo, base, head)?.is_subset(&patch_ids(repo, base, landed)?))
 }

@@ -3,13 +3,13 @@
 //! No working tree is touched. Stacking twice gives the same ids, because a commit made here keeps
 //! the author and all times of the original: the same stack after a crash is the same commits.
 
-use git2::ErrorCode;
 use git2::Oid;
 use git2::Repository;
 
 use crate::adapters::git::GitError;
 use crate::adapters::git::RigGit;
-use crate::adapters::git::between;
+use crate::adapters::git::history::Fork;
+use crate::adapters::git::history::History;
 use crate::adapters::git::lib;
 use crate::adapters::git::oid;
 use crate::adapters::git::recommit::Committer;
@@ -58,7 +58,8 @@ impl<'r> Stacker<'r> {
         Ok(Self { repo, merger, committer: rig.committer() })
     }
 
-    /// Puts what `head` has and `tip` lacks on `tip`. `branch` is what a merge commit calls it.
+    /// Puts what `head` has and the tip lacks on the tip, and goes on to the new tip. `branch` is
+    /// what a merge commit calls it.
     ///
     /// A head that has nothing to give leaves the tip. Except for a merge commit, a head that sits
     /// on the tip is kept as it is, if it has the form that the style wants.
@@ -67,41 +68,40 @@ impl<'r> Stacker<'r> {
     /// A commit that is not in the repository, or a failing store.
     pub fn apply(
         &self,
+        history: &mut History<'_>,
         style: LandingStyle,
-        tip: Oid,
         head: Oid,
         branch: &str,
     ) -> Result<Replayed, GitError> {
-        let base = match self.repo.merge_base(tip, head) {
-            Ok(base) => base,
-            Err(error) if error.code() == ErrorCode::NotFound => {
-                return Ok(Replayed::Conflict(vec!["(no history in common)".to_owned()]));
-            }
-            Err(error) => return Err(lib(format!("merge base of {tip} and {head}"))(error)),
+        let tip = history.tip();
+        let fork = history.fork(head)?;
+        let Some(base) = fork.base else {
+            return Ok(Replayed::Conflict(vec!["(no history in common)".to_owned()]));
         };
-        if base == head || (base == tip && tree_of(self.repo, tip)? == tree_of(self.repo, head)?) {
+        let same = || Ok::<_, GitError>(tree_of(self.repo, tip)? == tree_of(self.repo, head)?);
+        if base == head || (base == tip && same()?) {
             return Ok(Replayed::Applied(tip));
         }
-        if style == LandingStyle::Merge {
-            return self.join(tip, head, branch);
-        }
-        if style == LandingStyle::Rebase && base == tip {
-            return Ok(Replayed::Applied(head));
-        }
-        let commits = between(self.repo, tip, head)?;
-        let mut plain = true;
-        for id in &commits {
-            plain &= self.find(*id)?.parent_count() == 1;
-        }
-        match style {
-            LandingStyle::Squash if base == tip && plain && commits.len() == 1 => {
-                Ok(Replayed::Applied(head))
+        let sits = base == tip;
+        let mut made = Vec::new();
+        let done = match style {
+            LandingStyle::Rebase if sits => Replayed::Applied(head),
+            LandingStyle::Squash if sits && fork.plain && fork.own.len() == 1 => {
+                Replayed::Applied(head)
             }
-            LandingStyle::Rebase if plain => self.replay(tip, &commits),
-            LandingStyle::Rebase | LandingStyle::Squash | LandingStyle::Merge => {
-                self.squash(tip, head, &commits)
+            LandingStyle::Rebase if fork.plain => self.replay(tip, &fork.own, &mut made)?,
+            LandingStyle::Rebase | LandingStyle::Squash => self.squash(tip, head, &fork)?,
+            LandingStyle::Merge => self.join(tip, head, &fork, branch)?,
+        };
+        if let Replayed::Applied(commit) = done
+            && commit != tip
+        {
+            if commit == head || style == LandingStyle::Merge {
+                made.extend(fork.own);
             }
+            history.advance(commit, made);
         }
+        Ok(done)
     }
 
     fn find(&self, id: Oid) -> Result<git2::Commit<'r>, GitError> {
@@ -109,13 +109,14 @@ impl<'r> Stacker<'r> {
     }
 
     /// Each commit by itself. Those that change nothing are left out.
-    fn replay(&self, tip: Oid, commits: &[Oid]) -> Result<Replayed, GitError> {
+    fn replay(&self, tip: Oid, commits: &[Oid], made: &mut Vec<Oid>) -> Result<Replayed, GitError> {
         let mut at = tip;
         for id in commits {
             let commit = self.find(*id)?;
             let parent = commit.parent(0).map_err(lib(format!("parent of {id}")))?;
             if parent.id() == at {
                 at = *id;
+                made.push(at);
                 continue;
             }
             let ours = tree_of(self.repo, at)?;
@@ -125,20 +126,32 @@ impl<'r> Stacker<'r> {
                 Merged::Clean(tree) => {
                     let draft = Draft::like(&commit);
                     at = draft.write(self.repo, tree, &[at], &self.committer)?;
+                    made.push(at);
                 }
             }
         }
         Ok(Replayed::Applied(at))
     }
 
+    /// Merges all that a branch has; one without merges has a single base, its fork.
+    pub(super) fn merge(&self, ours: Oid, head: Oid, fork: &Fork) -> Result<Merged, GitError> {
+        match fork.base {
+            Some(base) if fork.plain => {
+                let tree = |id| tree_of(self.repo, id);
+                self.merger.trees(tree(base)?, tree(ours)?, tree(head)?)
+            }
+            Some(_) | None => self.merger.commits(ours, head),
+        }
+    }
+
     /// All their changes as one commit.
-    fn squash(&self, tip: Oid, head: Oid, commits: &[Oid]) -> Result<Replayed, GitError> {
-        match self.merger.commits(tip, head)? {
+    fn squash(&self, tip: Oid, head: Oid, fork: &Fork) -> Result<Replayed, GitError> {
+        match self.merge(tip, head, fork)? {
             Merged::Conflict(files) => Ok(Replayed::Conflict(files)),
             Merged::Clean(tree) if tree == tree_of(self.repo, tip)? => Ok(Replayed::Applied(tip)),
             Merged::Clean(tree) => {
                 let mut all = Vec::new();
-                for id in commits {
+                for id in &fork.own {
                     all.push(self.find(*id)?);
                 }
                 let draft = Draft::of_many(&all, &self.find(head)?);
@@ -148,8 +161,8 @@ impl<'r> Stacker<'r> {
     }
 
     /// A merge commit on the tip; the commits stay as they are.
-    fn join(&self, tip: Oid, head: Oid, branch: &str) -> Result<Replayed, GitError> {
-        match self.merger.commits(tip, head)? {
+    fn join(&self, tip: Oid, head: Oid, fork: &Fork, branch: &str) -> Result<Replayed, GitError> {
+        match self.merge(tip, head, fork)? {
             Merged::Conflict(files) => Ok(Replayed::Conflict(files)),
             Merged::Clean(tree) if tree == tree_of(self.repo, tip)? => Ok(Replayed::Applied(tip)),
             Merged::Clean(tree) => {
@@ -187,17 +200,18 @@ impl RigGit {
         self.fetch_heads(candidates)?;
         let repo = self.open()?;
         let stacker = Stacker::new(&repo, self)?;
-        let mut tip = base;
+        let mut history = History::new(&repo, base);
         let mut items = Vec::new();
         let mut bounced = Vec::new();
         for candidate in candidates {
+            let tip = history.tip();
             let bounce = |files| Bounced { mr: candidate.mr.clone(), files, onto: sha(tip) };
             let head = oid(&candidate.head).ok().filter(|head| repo.find_commit(*head).is_ok());
             let Some(head) = head else {
                 bounced.push(bounce(Vec::new()));
                 continue;
             };
-            match stacker.apply(style, tip, head, &candidate.branch)? {
+            match stacker.apply(&mut history, style, head, &candidate.branch)? {
                 Replayed::Conflict(files) => bounced.push(bounce(files)),
                 Replayed::Applied(commit) => {
                     let tree = tree_of(&repo, commit)?;
@@ -209,12 +223,11 @@ impl RigGit {
                         tree: sha(tree),
                         empty,
                     });
-                    tip = commit;
                 }
             }
         }
         // A ref keeps the stack from being collected as garbage before it lands.
-        repo.reference("refs/gt/stack", tip, true, "stack")
+        repo.reference("refs/gt/stack", history.tip(), true, "stack")
             .map_err(lib("keep the stack by a ref"))?;
         tracing::debug!(rig = %self.rig, items = items.len(), ways = ?stacker.merger.ways(), "stacked");
         let base_tree = sha(tree_of(&repo, base)?);
