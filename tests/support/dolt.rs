@@ -16,7 +16,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use gastown::store::conn::Conn;
-use gastown::store::server;
+use gastown::store::served;
 use gastown::store::server::DoltServer;
 use gastown::store::server::Server;
 
