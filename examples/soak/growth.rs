@@ -141,7 +141,8 @@ impl Site<'_> {
         let mut settings = Settings::default();
         // A shorter soak has the same number of compactions, not the same number of commits.
         let usual = settings.life.commits_max;
-        settings.life.commits_max = (mutations * 12 / 100).clamp(60, usual);
+        let commits = if group == 1 { mutations } else { mutations / (2 * i64::try_from(group)?) };
+        settings.life.commits_max = (commits / 8).clamp(30, usual);
         if dogs {
             println!("\n  history is made shorter above {} commits", settings.life.commits_max);
         }

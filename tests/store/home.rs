@@ -138,12 +138,12 @@ impl Home {
         }
     }
 
-    /// Bytes that a database takes on the disk.
+    /// Bytes of a database's file; 0 on a server, whose files are its own and may change at any
+    /// time. There the newest commit alone tells.
     pub fn bytes(&self, ledger: &Ledger, db: &Db) -> u64 {
-        let path = ledger.path(db);
         match &self.server {
-            None => std::fs::metadata(path).unwrap().len(),
-            Some(_) => below(&self.dolt().data().join(db.as_str())),
+            None => std::fs::metadata(ledger.path(db)).unwrap().len(),
+            Some(_) => 0,
         }
     }
 
@@ -161,12 +161,3 @@ impl Home {
 
 /// Longest time in which a server that is down is told.
 pub const DOWN_WITHIN: Duration = Duration::from_secs(2);
-
-fn below(dir: &Path) -> u64 {
-    let entries = std::fs::read_dir(dir).unwrap().map(Result::unwrap);
-    let sizes = entries.map(|entry| match entry.metadata().unwrap() {
-        meta if meta.is_dir() => below(&entry.path()),
-        meta => meta.len(),
-    });
-    sizes.sum()
-}

@@ -167,26 +167,28 @@ impl DaemonLive {
             let release = Op::Release { bead: work.bead.clone(), reason: "nuked".to_owned() };
             self.write(&db, vec![release])?;
         }
-        let rest = async {
-            while self.agent(&db, &id)?.state != AgentState::Idle {
+        let late = || {
+            DoorError::new("not_now", format!("{name} did not come to rest within {NUKE_S} s"))
+                .hint("its state is shown by 'gt polecat status'; try again when it is idle")
+        };
+        let until = tokio::time::Instant::now() + Duration::from_secs(NUKE_S);
+        // Rows are read outside of the waiting: a server's connection waits by a runtime of its own.
+        while self.agent(&db, &id)?.state != AgentState::Idle {
+            let moved = async {
                 loop {
                     match events.recv().await {
                         Ok(event) => match event.fact {
-                            Fact::Agent { id: other, .. } if other == id => break,
+                            Fact::Agent { id: other, .. } if other == id => return Ok(()),
                             _ => {}
                         },
-                        Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => break,
+                        Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => return Ok(()),
                         Err(error) => return Err(DoorError::new("internal", error.to_string())),
                     }
                 }
-            }
-            Ok(())
-        };
-        let bounded = async { tokio::time::timeout(Duration::from_secs(NUKE_S), rest).await };
-        self.keeper.runtime.block_on(bounded).map_err(|_| {
-            DoorError::new("not_now", format!("{name} did not come to rest within {NUKE_S} s"))
-                .hint("its state is shown by 'gt polecat status'; try again when it is idle")
-        })??;
+            };
+            let bounded = async { tokio::time::timeout_at(until, moved).await };
+            self.keeper.runtime.block_on(bounded).map_err(|_| late())??;
+        }
         self.write(&db, vec![Op::RemoveAgent { id: id.clone() }])?;
         Ok(json!({ "nuked": who.actor(), "id": id }))
     }
