@@ -58,7 +58,7 @@ impl Admin {
         let mut next = || said.next().unwrap_or_default();
         let (data_dir, server_id, version) = (next(), next(), next());
         let connections = self.conn.query("SHOW PROCESSLIST", &[])?.len().saturating_sub(1);
-        let databases = super::server::databases(&mut self.conn)?;
+        let databases = super::served::databases(&mut self.conn)?;
         Ok(Standing { data_dir, server_id, version, connections, databases })
     }
 

@@ -31,8 +31,8 @@ use crate::store::pool::PoolError;
 use crate::store::pool::ReadPool;
 use crate::store::schema;
 use crate::store::schema::Found;
+use crate::store::served::ServerPlace;
 use crate::store::server::Server;
-use crate::store::server::ServerPlace;
 use crate::store::sql_tx::SqlTx;
 use crate::store::writer::Writer;
 

@@ -23,6 +23,7 @@ pub mod port;
 pub mod query;
 pub mod remote;
 pub mod schema;
+mod served;
 pub mod server;
 pub mod sql_tx;
 pub mod writer;

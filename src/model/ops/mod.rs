@@ -74,8 +74,8 @@ pub fn apply(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, op: &Op) -> Result<Facts, Refus
         }
         Op::Assign { bead, agent, branch } => work::assign(tx, ctx, bead, agent, branch),
         Op::Release { bead, reason } => work::release(tx, ctx, bead, reason),
-        Op::StartSession { agent, incarnation: n, session } => {
-            sessions::start(tx, ctx, agent, *n, session)
+        Op::StartSession { agent: a, incarnation: n, session: s } => {
+            sessions::start(tx, ctx, a, *n, s)
         }
         Op::SessionStarted { agent, incarnation, session, host } => {
             sessions::started(tx, ctx, (agent, *incarnation), session, host)

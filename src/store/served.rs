@@ -1,0 +1,203 @@
+//! The databases of one server: made, looked at, copied aside, put back.
+
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+
+use crate::model::ids::Db;
+use crate::model::rows::Meta;
+use crate::model::table::Row as _;
+use crate::model::value::Value;
+use crate::store::conn::Conn;
+use crate::store::conn::ConnError;
+use crate::store::error::StoreError;
+use crate::store::keep::backup;
+use crate::store::keep::backup::Backup;
+use crate::store::keep::backup::Restored;
+use crate::store::keep::size;
+use crate::store::place;
+use crate::store::place::Place;
+use crate::store::schema;
+use crate::store::server::DoltServer;
+use crate::store::server::Server;
+
+/// The databases of one server. Its data directory is its own: locks are kept elsewhere.
+pub(super) struct ServerPlace {
+    server: Server,
+    data: PathBuf,
+    locks: PathBuf,
+}
+
+/// Databases that every server has.
+const SYSTEM: &[&str] = &["information_schema", "mysql", "performance_schema", "sys"];
+
+/// The names of a server's databases but its own, in order.
+pub(super) fn databases(conn: &mut DoltServer) -> Result<Vec<String>, ConnError> {
+    let rows = conn.query("SHOW DATABASES", &[])?;
+    let names = rows.into_iter().filter_map(|row| match row.into_iter().next() {
+        Some(Value::Text(name)) if !SYSTEM.contains(&name.as_str()) => Some(name),
+        _ => None,
+    });
+    let mut found: Vec<String> = names.collect();
+    found.sort();
+    Ok(found)
+}
+
+impl ServerPlace {
+    pub(super) fn new(server: Server, data: PathBuf, locks: PathBuf) -> Self {
+        Self { server, data, locks }
+    }
+}
+
+impl Place for ServerPlace {
+    fn reach(&self) -> Result<(), ConnError> {
+        self.server.listens()
+    }
+
+    fn databases(&self) -> Result<Vec<Db>, StoreError> {
+        let none = Db::from("(any)");
+        let failed = |error| place::failed(&none, &self.data)(error);
+        let mut conn = DoltServer::connect(&self.server.on("")).map_err(failed)?;
+        let mut found = Vec::new();
+        for db in databases(&mut conn).map_err(failed)?.into_iter().map(Db) {
+            // One of ours may be half-made, and others may have databases here, which cannot be
+            // asked so.
+            let version =
+                format!("SELECT COUNT(*) FROM `{db}`.`{}` WHERE `name` = ?", Meta::TABLE.name);
+            let row = [Value::Text(schema::VERSION_ROW.to_owned())];
+            if !place::is_name(&db) || db.as_str().starts_with(SCRATCH) {
+                continue;
+            }
+            match conn.query(&version, &row) {
+                Ok(rows) if rows == [[Value::Int(1)]] => found.push(db),
+                Err(error @ ConnError::Down(_)) => return Err(failed(error)),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    fn path(&self, db: &Db) -> PathBuf {
+        self.data.join(db.as_str())
+    }
+
+    fn lock_path(&self, db: &Db) -> PathBuf {
+        self.locks.join(format!("{db}.writer.lock"))
+    }
+
+    fn look(&self, _db: &Db) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn create(&self, db: &Db) -> Result<(), StoreError> {
+        let path = self.path(db);
+        let failed = |error| place::failed(db, &path)(error);
+        let mut conn = DoltServer::connect(&self.server.on("")).map_err(failed)?;
+        let name = db.as_str();
+        conn.execute(&format!("CREATE DATABASE IF NOT EXISTS `{name}`"), &[]).map_err(failed)?;
+        let mut conn = DoltServer::connect(&self.server.on(name)).map_err(|error| match error {
+            ConnError::Missing(_) => failed(ConnError::Other(
+                "its making was interrupted: 'gt dolt restart' clears it away, then try again"
+                    .to_owned(),
+            )),
+            other => failed(other),
+        })?;
+        // Definitions publish one by one here; the version row comes last and says that all is
+        // there, so that a half-made database is known and completed.
+        if schema::version_of(&mut conn).map_err(failed)?.is_some() {
+            return Err(StoreError::Exists { db: db.clone(), path: path.clone() });
+        }
+        if !schema::only_ours(&mut conn).map_err(failed)? {
+            let why = "it has tables of somebody else".to_owned();
+            return Err(StoreError::Foreign { path, why });
+        }
+        schema::bring_up(&mut conn, 0).map_err(failed)
+    }
+
+    fn connect(&self, db: &Db) -> Result<Box<dyn Conn>, ConnError> {
+        Ok(Box::new(DoltServer::connect(&self.server.on(db.as_str()))?))
+    }
+
+    fn keep_copy(&self, db: &Db, schema: i64) -> Result<String, StoreError> {
+        let copy = self.data.with_file_name(".dolt-backup").join(format!("{db}.schema-{schema}"));
+        let url = format!("file://{}", copy.display());
+        let kept =
+            self.connect(db).and_then(|mut conn| conn.call("dolt_backup", &["sync-url", &url]));
+        kept.map_err(place::failed(db, &self.path(db)))?;
+        Ok(url)
+    }
+
+    fn size(&self, db: &Db) -> i64 {
+        size::bytes(&self.path(db))
+    }
+
+    fn back_up(&self, db: &Db, dir: &Path, now_ms: i64) -> Result<Backup, StoreError> {
+        let path = self.path(db);
+        let failed = |error| place::failed(db, &path)(error);
+        fs::create_dir_all(dir).map_err(StoreError::io(dir))?;
+        let url = url(&dir.join(db.as_str()));
+        let mut store = self.connect(db).map_err(failed)?;
+        store.call("dolt_backup", &["sync-url", &url]).map_err(failed)?;
+        // Read back from a database made of the copy alone.
+        let scratch = format!("{SCRATCH}{db}");
+        let mut admin = DoltServer::connect(&self.server.on("")).map_err(failed)?;
+        drop_database(&mut admin, &scratch).map_err(failed)?;
+        admin.call("dolt_backup", &["restore", &url, &scratch]).map_err(failed)?;
+        let copy = DoltServer::connect(&self.server.on(&scratch));
+        let compared = copy.and_then(|mut copy| backup::compare(&mut copy, store.as_mut()));
+        drop_database(&mut admin, &scratch).map_err(failed)?;
+        let (head, digest) = compared.map_err(failed)?;
+        let made = Backup { db: db.clone(), taken_at: now_ms, head, digest };
+        backup::write_manifest(dir, &made)?;
+        Ok(made)
+    }
+
+    fn live(&self, _db: &Db, _dir: &Path, _now_ms: i64) -> Result<i64, StoreError> {
+        // A server's files are not one database's alone.
+        Ok(0)
+    }
+
+    fn restore(&self, db: &Db, dir: &Path) -> Result<Restored, StoreError> {
+        let path = self.path(db);
+        let failed = |error| place::failed(db, &path)(error);
+        let from = dir.join(db.as_str());
+        if !from.is_dir() {
+            let why = format!("there is no backup in {}", dir.display());
+            return Err(StoreError::Upkeep { db: db.clone(), why });
+        }
+        let mut admin = DoltServer::connect(&self.server.on("")).map_err(failed)?;
+        let name = db.as_str();
+        let aside = match self.connect(db) {
+            Ok(mut old) => {
+                let free = (1..).map(|n| dir.join(format!("{name}.damaged-{n}")));
+                let Some(free) = free.into_iter().find(|path| !path.exists()) else {
+                    return Err(failed(ConnError::Other("no name is free".to_owned())));
+                };
+                old.call("dolt_backup", &["sync-url", &url(&free)]).map_err(failed)?;
+                drop(old);
+                drop_database(&mut admin, name).map_err(failed)?;
+                Some(free)
+            }
+            Err(ConnError::Missing(_)) => None,
+            Err(error) => return Err(failed(error)),
+        };
+        admin.call("dolt_backup", &["restore", &url(&from), name]).map_err(failed)?;
+        let head = self.connect(db).and_then(|mut conn| conn.head()).map_err(failed)?;
+        Ok(Restored { db: db.clone(), from, head, aside })
+    }
+}
+
+/// First part of the name of a database that is made to read a backup back.
+const SCRATCH: &str = "gt_verify_";
+
+fn url(path: &Path) -> String {
+    format!("file://{}", path.display())
+}
+
+/// Removes a database that may not be there, for good.
+fn drop_database(admin: &mut DoltServer, name: &str) -> Result<(), ConnError> {
+    admin.execute(&format!("DROP DATABASE IF EXISTS `{name}`"), &[])?;
+    // A dropped database is only moved away until this is said.
+    admin.call("dolt_purge_dropped_databases", &[]).map(|_| ())
+}
