@@ -290,7 +290,7 @@ fn remove(
         },
         Doomed::Convoy { id } => match tx.row::<Convoy>(id)? {
             Some(row) if convoy_is_over(tx, rules, &row)? => {
-                let members = remove_all::<Member>(tx, None, id)?;
+                let members = remove_members(tx, ctx, id, facts)?;
                 Ok(members + remove_row(tx, &row)? + remove_noun(tx, id)?)
             }
             _ => Ok(0),
@@ -317,6 +317,24 @@ fn remove(
         },
         Doomed::Log { subject, upto } => Ok(remove_log(tx, rules, needed, subject, *upto)?),
     }
+}
+
+/// A convoy's members. Rigs may have been asked to tell of them; nobody wants to hear any more.
+fn remove_members(
+    tx: &mut dyn Tx,
+    ctx: &mut Ctx<'_>,
+    convoy: &BeadId,
+    facts: &mut Facts,
+) -> Result<usize, Refused> {
+    let members = tx.with::<Member>(None, vec![convoy.to_value()])?;
+    let rows = remove_all::<Member>(tx, None, convoy)?;
+    for Member { bead, rig, .. } in members {
+        if tx.with::<Member>(Some("by_bead"), vec![bead.to_value()])?.is_empty() {
+            let parcel = Parcel::Unwatch { bead, db: ctx.db.clone() };
+            support::post(tx, ctx, &Db::from(&rig), parcel, facts)?;
+        }
+    }
+    Ok(rows)
 }
 
 /// A bead of work with everything that is its own.
