@@ -326,10 +326,7 @@ impl Running {
         std::thread::scope(|scope| {
             for _ in 0..HANDS {
                 scope.spawn(|| {
-                    while let Some((name, args)) = {
-                        let next = todo.lock().unwrap().pop();
-                        next
-                    } {
+                    while let Some((name, args)) = { todo.lock().unwrap().pop() } {
                         let first = self.say(name, args, places[0]);
                         for place in &places[1..] {
                             let here = self.say(name, args, place);
