@@ -208,9 +208,11 @@ fn work(here: &Here, db: &Db, chore: Chore) -> Result<ChoreDone, DoorError> {
         if here.is_up() {
             return here.control(Control::Upkeep { db: db.clone(), chore });
         }
+        // Looked for before the town is taken: without its server nothing is written anywhere.
+        let ledger = Arc::new(here.ledger()?);
         let lock = TownLock::take(&here.town, "gt dolt")?;
         let wait_ms = here.settings.store.writer_wait_ms;
-        let held = Arc::new(HeldLedger::new(Arc::new(here.ledger()?), wait_ms));
+        let held = Arc::new(HeldLedger::new(ledger, wait_ms));
         let keep = TownKeep::new(here.town.root().to_owned(), held, &here.settings);
         let done = keep.keep(db, &chore, clock::now_ms());
         drop(lock);
