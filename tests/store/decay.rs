@@ -23,6 +23,7 @@ use gastown::model::rows::Label;
 use gastown::model::rows::Landing;
 use gastown::model::rows::Mail;
 use gastown::model::rows::Session;
+use gastown::model::rows::Watch;
 use gastown::model::table::Row;
 use gastown::model::tx::TxExt;
 use gastown::store::ledger::Ledger;
@@ -201,6 +202,9 @@ fn read_mail_landed_convoys_and_cleared_alarms_go_unread_mail_stays() {
     let convoys = both.rows::<Convoy>();
     assert_eq!(convoys.len(), 1);
     assert!(convoys[0].landed_at.is_none());
+    // Only what a convoy under way has is still told of.
+    let watched: Vec<BeadId> = both.rows::<Watch>().into_iter().map(|row| row.bead).collect();
+    assert_eq!(watched, [BeadId::from("sh-b")]);
     assert!(both.rows::<gastown::model::rows::Escalation>().is_empty());
 }
 
