@@ -42,7 +42,12 @@ impl Driver {
             Some((_, failures)) => *failures,
             None => 0,
         };
-        let deadline = (!patient).then_some(now + limits.effect_deadline_ms);
+        // Gates have bounds of their own.
+        let own = match &effect {
+            Effect::RunGates { gates, .. } => gates.iter().map(|gate| gate.timeout_ms).sum(),
+            _ => 0,
+        };
+        let deadline = (!patient).then_some(now + own + limits.effect_deadline_ms);
         if let Some(at) = deadline {
             d.wake(at);
         }

@@ -87,6 +87,9 @@ impl Refinery {
         }
         match &queue.cycle {
             Cycle::Idle => self.stack(d, view, queue, now),
+            Cycle::Testing { runs, .. } if runs.iter().any(|one| !self.judges(view, one)) => {
+                self.start_over(d, runs);
+            }
             Cycle::Testing { stack, risks, runs, stuck } => {
                 for going in runs {
                     self.run(d, stack, going, now);
@@ -111,6 +114,29 @@ impl Refinery {
                 self.driver.want(d, now, &self.limits, effect);
             }
         }
+    }
+
+    /// Whether a run is one of the present gates.
+    fn judges(&self, view: &View, going: &Going) -> bool {
+        view.gates_of(&going.run).is_none_or(|gates| gates == self.digest())
+    }
+
+    /// The gates were changed while others ran: what those say, and what the present ones would
+    /// say, must not be recorded as the other's.
+    fn start_over(&self, d: &mut Decision, runs: &[Going]) {
+        let rig = self.rig.clone();
+        let reason = "the gates were changed while it ran".to_owned();
+        for going in runs {
+            let results = vec![GateResult {
+                name: "gates".to_owned(),
+                verdict: Verdict::CouldNotRun,
+                reason: reason.clone(),
+                log: String::new(),
+                tail: String::new(),
+            }];
+            d.ops.push(Op::FinishRun { rig: rig.clone(), run: going.run.clone(), results });
+        }
+        d.ops.push(Op::AbandonCycle { rig, reason });
     }
 
     fn stack(&mut self, d: &mut Decision, view: &View, queue: &Queue, now: i64) {
@@ -293,6 +319,12 @@ impl Refinery {
                     base_tree: base_tree.clone(),
                     items: items.clone(),
                 };
+                // One that was held, rejected or overtaken meanwhile: stack again.
+                let waits = |mr: &BeadId| view.waiting.iter().any(|one| one.mr.id == *mr);
+                let named = items.iter().map(|item| &item.mr);
+                if !named.chain(bounced.iter().map(|one| &one.mr)).all(waits) {
+                    return;
+                }
                 let learner = queue.learner.clone().unwrap_or_default();
                 let traits = |mr: &BeadId| view.waiting.iter().find(|one| one.mr.id == *mr);
                 let risk =

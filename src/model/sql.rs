@@ -173,6 +173,21 @@ pub fn one_change(text: &str) -> Result<Change<'_>, String> {
         Some(Token::Word(name) | Token::Quoted(name)) => name.to_ascii_lowercase(),
         _ => return Err(format!("'{verb}' names no table")),
     };
+    let one_table = match (verb, tokens.get(at + 1)) {
+        ("update", Some(Token::Word(next))) => next == "set",
+        ("delete", None) => true,
+        ("delete", Some(Token::Word(next))) => ["where", "order", "limit"].contains(&next.as_str()),
+        ("insert" | "replace", Some(Token::Sign('('))) => true,
+        ("insert" | "replace", Some(Token::Word(next))) => {
+            ["values", "select", "with"].contains(&next.as_str())
+        }
+        _ => false,
+    };
+    if !one_table {
+        return Err(format!(
+            "'{verb}' takes one table here, by its bare name: '{table}' and no more"
+        ));
+    }
     for (place, token) in tokens.iter().enumerate().skip(at + 1) {
         let calls = tokens.get(place + 1) == Some(&Token::Sign('('));
         match token {

@@ -23,7 +23,8 @@ const OUTSIDE: &str = "outside <outside@gastown.local>";
 /// Rows of versioned tables that are in no commit.
 const UNCOMMITTED: &str = "SELECT COUNT(*) FROM dolt_status";
 
-/// Admits what others did since `head` was the newest commit; answers the newest one now.
+/// Admits what others did since `head` was the newest commit; answers the newest one now. Without
+/// a time, keys follow the last one and dates are the engine's.
 ///
 /// # Errors
 /// As [`Conn::commit`].
@@ -31,7 +32,7 @@ pub(super) fn admit(
     conn: &mut dyn Conn,
     keys: &mut Keys,
     head: &str,
-    now_ms: i64,
+    now_ms: Option<i64>,
 ) -> Result<String, ConnError> {
     let left = match conn.query(UNCOMMITTED, &[])?.first().and_then(|row| row.first()) {
         Some(Value::Int(count)) => *count,
@@ -39,10 +40,12 @@ pub(super) fn admit(
     };
     if left > 0 {
         tracing::warn!(tables = left, "rows from outside are committed by themselves");
-        let message =
-            format!("rows found uncommitted in {left} tables{}", key_line(keys.next(now_ms)));
+        let message = format!(
+            "rows found uncommitted in {left} tables{}",
+            key_line(keys.next(now_ms.unwrap_or(0)))
+        );
         conn.begin(Intent::Write)?;
-        conn.commit(&CommitInfo { message: &message, author: OUTSIDE, date_ms: Some(now_ms) })?;
+        conn.commit(&CommitInfo { message: &message, author: OUTSIDE, date_ms: now_ms })?;
     }
     let newest = conn.head()?;
     if newest == head {
@@ -53,7 +56,11 @@ pub(super) fn admit(
     conn.head()
 }
 
-fn derive_again(conn: &mut dyn Conn, keys: &mut Keys, now_ms: i64) -> Result<(), ConnError> {
+fn derive_again(
+    conn: &mut dyn Conn,
+    keys: &mut Keys,
+    now_ms: Option<i64>,
+) -> Result<(), ConnError> {
     conn.begin(Intent::Write)?;
     let mut tx = SqlTx::new(conn);
     let derived = tx.attempt(|tx| ops::derive_again(tx))?;
@@ -64,8 +71,8 @@ fn derive_again(conn: &mut dyn Conn, keys: &mut Keys, now_ms: i64) -> Result<(),
     let message = format!(
         "{} beads follow what was changed from outside{}",
         facts.len(),
-        key_line(keys.next(now_ms))
+        key_line(keys.next(now_ms.unwrap_or(0)))
     );
-    conn.commit(&CommitInfo { message: &message, author: STORE_AUTHOR, date_ms: Some(now_ms) })?;
+    conn.commit(&CommitInfo { message: &message, author: STORE_AUTHOR, date_ms: now_ms })?;
     Ok(())
 }

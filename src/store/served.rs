@@ -88,6 +88,28 @@ impl ServerPlace {
     pub(super) fn new(server: Server, data: PathBuf, locks: PathBuf) -> Self {
         Self { server, data, locks }
     }
+
+    /// Removes a database that was made to read a backup back, for good. What anybody else dropped
+    /// stays where it can be had again.
+    fn drop_scratch(&self, admin: &mut DoltServer, name: &str) -> Result<(), ConnError> {
+        admin.execute(&format!("DROP DATABASE IF EXISTS `{name}`"), &[])?;
+        // The server only moves it away. On another machine that is where it stays.
+        let dropped = self.data.join(DROPPED_DIR);
+        let entries = match fs::read_dir(&dropped) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(ConnError::Other(format!("{}: {error}", dropped.display()))),
+        };
+        for entry in entries.filter_map(Result::ok) {
+            let of = entry.file_name();
+            let of = of.to_string_lossy();
+            if of == name || of.starts_with(&format!("{name}.backup.")) {
+                fs::remove_dir_all(entry.path())
+                    .map_err(|error| ConnError::Other(format!("remove {of}: {error}")))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Place for ServerPlace {
@@ -183,11 +205,11 @@ impl Place for ServerPlace {
         // Read back from a database made of the copy alone.
         let scratch = format!("{SCRATCH}{db}");
         let mut admin = DoltServer::connect(&self.server.on("")).map_err(failed)?;
-        drop_database(&mut admin, &scratch).map_err(failed)?;
+        self.drop_scratch(&mut admin, &scratch).map_err(failed)?;
         admin.call("dolt_backup", &["restore", &url, &scratch]).map_err(failed)?;
         let copy = DoltServer::connect(&self.server.on(&scratch));
         let compared = copy.and_then(|mut copy| backup::compare(&mut copy, store.as_mut()));
-        drop_database(&mut admin, &scratch).map_err(failed)?;
+        self.drop_scratch(&mut admin, &scratch).map_err(failed)?;
         let (head, digest) = compared.map_err(failed)?;
         let made = Backup { db: db.clone(), taken_at: now_ms, head, digest };
         backup::write_manifest(dir, &made)?;
@@ -208,6 +230,14 @@ impl Place for ServerPlace {
             return Err(StoreError::Upkeep { db: db.clone(), why });
         }
         let mut admin = DoltServer::connect(&self.server.on("")).map_err(failed)?;
+        // What cannot be restored beside must not be restored over.
+        let scratch = format!("{SCRATCH}{db}");
+        self.drop_scratch(&mut admin, &scratch).map_err(failed)?;
+        admin.call("dolt_backup", &["restore", &url(&from), &scratch]).map_err(failed)?;
+        let copy = DoltServer::connect(&self.server.on(&scratch));
+        let readable = copy.and_then(|mut copy| backup::read_all(&mut copy));
+        self.drop_scratch(&mut admin, &scratch).map_err(failed)?;
+        readable.map_err(failed)?;
         let name = db.as_str();
         let aside = match self.connect(db) {
             Ok(mut old) => {
@@ -217,13 +247,18 @@ impl Place for ServerPlace {
                 };
                 old.call("dolt_backup", &["sync-url", &url(&free)]).map_err(failed)?;
                 drop(old);
-                drop_database(&mut admin, name).map_err(failed)?;
+                admin.execute(&format!("DROP DATABASE `{name}`"), &[]).map_err(failed)?;
                 Some(free)
             }
             Err(ConnError::Missing(_)) => None,
             Err(error) => return Err(failed(error)),
         };
-        admin.call("dolt_backup", &["restore", &url(&from), name]).map_err(failed)?;
+        admin.call("dolt_backup", &["restore", &url(&from), name]).map_err(|error| {
+            let kept = aside.as_ref().map_or_else(String::new, |path| {
+                format!("; what was there is kept in {}", path.display())
+            });
+            failed(ConnError::Other(format!("{error}{kept}")))
+        })?;
         let head = self.connect(db).and_then(|mut conn| conn.head()).map_err(failed)?;
         Ok(Restored { db: db.clone(), from, head, aside })
     }
@@ -231,14 +266,9 @@ impl Place for ServerPlace {
 
 /// First part of the name of a database that is made to read a backup back.
 const SCRATCH: &str = "gt_verify_";
+/// Where a server keeps the databases that were dropped.
+const DROPPED_DIR: &str = ".dolt_dropped_databases";
 
 fn url(path: &Path) -> String {
     format!("file://{}", path.display())
-}
-
-/// Removes a database that may not be there, for good.
-fn drop_database(admin: &mut DoltServer, name: &str) -> Result<(), ConnError> {
-    admin.execute(&format!("DROP DATABASE IF EXISTS `{name}`"), &[])?;
-    // A dropped database is only moved away until this is said.
-    admin.call("dolt_purge_dropped_databases", &[]).map(|_| ())
 }

@@ -130,6 +130,16 @@ impl Writer {
     pub fn claim(&mut self, town: &str) -> Result<(), StoreError> {
         let mut conn = self.ready()?;
         let failed = |error| self.database.failed()(error);
+        let owner = epoch::owner(&mut SqlTx::reader(conn.as_mut()));
+        let owner = owner.map_err(|error| failed(ConnError::Other(error.to_string())))?;
+        if let Some(owner) = owner.filter(|owner| owner.town != town) {
+            return Err(StoreError::Owned { db: self.database.db.clone(), owner });
+        }
+        // What others did while no daemon ran is theirs, and seen before it is covered by ours.
+        if conn.disturbed().map_err(failed)? {
+            self.head =
+                outside::admit(conn.as_mut(), &mut self.keys, &self.head, None).map_err(failed)?;
+        }
         conn.begin(Intent::Write).map_err(failed)?;
         let mut tx = SqlTx::new(conn.as_mut());
         let claimed =
@@ -268,7 +278,7 @@ impl Writer {
             }
         }
         if conn.disturbed().map_err(failed)? {
-            self.head = outside::admit(conn.as_mut(), &mut self.keys, &self.head, now_ms)
+            self.head = outside::admit(conn.as_mut(), &mut self.keys, &self.head, Some(now_ms))
                 .map_err(failed)?;
         }
         let answer = body(conn.as_mut()).map_err(failed)?;
@@ -291,7 +301,7 @@ impl Writer {
     ) -> Result<Answers, Stop> {
         let conn = conn.as_mut();
         if conn.disturbed()? {
-            self.head = outside::admit(conn, &mut self.keys, &self.head, now_ms)?;
+            self.head = outside::admit(conn, &mut self.keys, &self.head, Some(now_ms))?;
         }
         conn.begin(Intent::Write)?;
         let mut tx = SqlTx::new(conn);

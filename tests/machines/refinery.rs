@@ -448,6 +448,25 @@ fn a_proof_under_other_gates_is_no_proof() {
 }
 
 #[test]
+fn gates_changed_while_others_run_start_over() {
+    let mut script = Script::new(settings());
+    script.queue(&["a"]);
+    script.run_to("start_run");
+    let mut none = settings();
+    none.gates.clear();
+    none.gates_none = true;
+    script.inputs.push(Input::Told(Message::Refinery(RefineryMessage::Configure(none))));
+    assert!(script.turn().ops.is_empty());
+    let ops = script.turn().ops;
+    assert!(matches!(ops.last(), Some(Op::AbandonCycle { .. })), "{ops:?}");
+    let said = ops.iter().find_map(|op| match op {
+        Op::FinishRun { results, .. } => Some(results[0].verdict),
+        _ => None,
+    });
+    assert_eq!(said, Some(Verdict::CouldNotRun), "{ops:?}");
+}
+
+#[test]
 fn answers_of_another_cycle_or_run_mean_nothing() {
     let mut script = Script::new(settings());
     script.queue(&["a"]);

@@ -47,6 +47,7 @@ both_engines!(
     rows_that_others_left_are_committed_first_and_by_themselves,
     a_commit_of_others_is_followed_by_what_is_derived,
     a_writer_that_starts_after_others_derives_again,
+    a_daemon_that_starts_after_others_derives_again,
     another_town_is_refused_and_a_replaced_daemon_stops,
     readers_are_bounded_and_say_so,
 );
@@ -159,6 +160,22 @@ fn a_writer_that_starts_after_others_derives_again(home: &Home) {
     conn.commit(&outsider()).unwrap().unwrap();
     let mut second = home.ledger(Settings::default()).writer(&db, "test", 0).unwrap();
     commit(&mut second, create("sh-c"));
+    assert!(bead(&ledger, &db, "sh-b").unwrap().blocked);
+}
+
+fn a_daemon_that_starts_after_others_derives_again(home: &Home) {
+    let (ledger, db) = home.town();
+    let mut first = writer(&ledger, &db);
+    commit(&mut first, create("sh-a"));
+    commit(&mut first, create("sh-b"));
+    drop(first);
+    let mut conn = home.conn(&db);
+    conn.begin(Intent::Write).unwrap();
+    add_edge(conn.as_mut());
+    conn.commit(&outsider()).unwrap().unwrap();
+    let ledger_of_daemon = Arc::new(home.ledger(Settings::default()));
+    let daemon = HeldLedger::owned(ledger_of_daemon, 0, "town-1".to_owned());
+    daemon.hold(&db).unwrap();
     assert!(bead(&ledger, &db, "sh-b").unwrap().blocked);
 }
 

@@ -14,11 +14,14 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
+use git2::Index;
+
 use crate::adapters::files;
 use crate::adapters::git::GitError;
 use crate::adapters::git::RigGit;
 use crate::adapters::git::cli::Git;
 use crate::adapters::git::file;
+use crate::adapters::git::lib;
 use crate::model::ids::RigName;
 use crate::model::ids::RunId;
 use crate::model::ids::Sha;
@@ -32,6 +35,9 @@ const KEPT_INDEX: &str = "gt-index";
 pub struct Pools {
     rigs: Mutex<HashMap<RigName, Pool>>,
 }
+
+/// The mode of a submodule in an index.
+const SUBMODULE: u32 = 0o160_000;
 
 #[derive(Debug, Default)]
 struct Pool {
@@ -168,6 +174,11 @@ fn clean(git: &RigGit, path: &Path) -> Result<(), GitError> {
     let admin = admin(path)?;
     files::remove_all(&admin.join("index.lock")).map_err(file("old index.lock"))?;
     fs::rename(admin.join(KEPT_INDEX), admin.join("index")).map_err(file("put the index back"))?;
+    let index = Index::open(&admin.join("index")).map_err(lib("open the kept index"))?;
+    if index.iter().any(|entry| entry.mode == SUBMODULE) {
+        // Git does not clean what a gate filled a submodule with.
+        return Err(GitError::Refused("it has submodules".to_owned()));
+    }
     wary(git, path, &["clean", "--quiet", "-ffdx"]).map(|_| ())
 }
 

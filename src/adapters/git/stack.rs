@@ -85,7 +85,7 @@ impl<'r> Stacker<'r> {
         let sits = base == tip;
         let mut made = Vec::new();
         let done = match style {
-            LandingStyle::Rebase if sits => Replayed::Applied(head),
+            LandingStyle::Rebase if sits && fork.plain => Replayed::Applied(head),
             LandingStyle::Squash if sits && fork.plain && fork.own.len() == 1 => {
                 Replayed::Applied(head)
             }

@@ -117,7 +117,7 @@ impl Config {
                 if json { render::json(&entry) } else { render::line(&shown(&entry)) }
             }
             Self::Set { key, value } => {
-                may_change(&here)?;
+                here.persons_only("change settings")?;
                 let entry = edit::set(town, vars, &key, &value)?;
                 if entry.origin.starts_with("environment") {
                     render::line(&format!("note: {} is above it and still wins", entry.origin))?;
@@ -128,7 +128,7 @@ impl Config {
                 changed(&here)
             }
             Self::Unset { key } => {
-                may_change(&here)?;
+                here.persons_only("change settings")?;
                 edit::unset(town, vars, &key)?;
                 changed(&here)
             }
@@ -145,7 +145,7 @@ impl Config {
                 render::line(&shown(&edit::get(town, vars, "default_agent")?))
             }
             Self::DefaultAgent { name: Some(name) } => {
-                may_change(&here)?;
+                here.persons_only("change settings")?;
                 edit::set(town, vars, "default_agent", &name)?;
                 changed(&here)
             }
@@ -158,12 +158,12 @@ impl Agent {
         let (town, vars) = (&here.town, &here.vars);
         match self {
             Self::Set { name, command } => {
-                may_change(here)?;
+                here.persons_only("change settings")?;
                 edit::set_agent(town, vars, &name, &command)?;
                 changed(here)
             }
             Self::Remove { name } => {
-                may_change(here)?;
+                here.persons_only("change settings")?;
                 edit::remove_agent(town, vars, &name)?;
                 changed(here)
             }
@@ -194,16 +194,6 @@ impl Agent {
     }
 }
 
-/// An agent must not change the gates that judge it.
-fn may_change(here: &Here) -> Result<(), DoorError> {
-    if !here.env().is_agent() {
-        return Ok(());
-    }
-    Err(DoorError::new("denied", "an agent's session cannot change settings")
-        .hint("ask for it: 'gt mail send overseer -s SUBJECT -m TEXT'"))
-}
-
-/// A running town reads its settings again.
 /// Whether the daemon runs and reads this key only at its start.
 fn waits_for_restart(here: &Here, key: &str) -> bool {
     let at_start = ["limits.", "life.", "history.", "store.", "git_jobs"]
@@ -212,6 +202,7 @@ fn waits_for_restart(here: &Here, key: &str) -> bool {
     at_start && here.is_up()
 }
 
+/// A running town reads its settings again.
 fn changed(here: &Here) -> Result<u8, DoorError> {
     if here.is_up() {
         here.control::<Value>(Control::Reload)?;

@@ -87,6 +87,18 @@ impl Here {
         &self.context.env
     }
 
+    /// Refuses an agent's session what only a person decides.
+    ///
+    /// # Errors
+    /// `denied`, with whom to ask.
+    pub fn persons_only(&self, what: &str) -> Result<(), DoorError> {
+        if !self.env().is_agent() {
+            return Ok(());
+        }
+        Err(DoorError::new("denied", format!("an agent's session cannot {what}"))
+            .hint("ask for it: 'gt mail send overseer -s SUBJECT -m TEXT'"))
+    }
+
     /// The directory that is meant.
     #[must_use]
     pub fn cwd(&self) -> &Path {

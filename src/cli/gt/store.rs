@@ -76,6 +76,9 @@ struct Told {
 
 impl Store {
     pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
+        if !matches!(self, Self::Status(_)) {
+            Here::find(at)?.persons_only("move the ledger")?;
+        }
         match self {
             Self::Convert(args) => args.run(at),
             Self::Status(args) => args.run(at),

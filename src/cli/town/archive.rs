@@ -23,6 +23,7 @@ use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
 
+use crate::adapters::git::GitError;
 use crate::adapters::git::cli::Git;
 use crate::cli::town::error::TownError;
 use crate::messages::views::CommentView;
@@ -173,32 +174,37 @@ impl Archive {
     }
 
     fn commit(&self, db: &Db, lines: usize) -> Result<Archived, TownError> {
-        self.git.run(&["add", "--all", "--", db.as_str()])?;
-        if self.git.run(&["status", "--porcelain", "--", db.as_str()])?.is_empty() {
+        self.git(&["add", "--all", "--force", "--", db.as_str()])?;
+        if self.git(&["status", "--porcelain", "--", db.as_str()])?.is_empty() {
             return Ok(Archived::Unchanged);
         }
         let words = format!("{db}: {lines} lines");
-        self.git.run(&["commit", "--quiet", "--no-verify", "-m", &words, "--", db.as_str()])?;
+        self.git(&["commit", "--quiet", "--no-verify", "-m", &words, "--", db.as_str()])?;
         let settings = ["-c", LOOSE_MAX, "-c", "gc.autoDetach=false"];
-        self.git.run(&[&settings[..], &["gc", "--auto", "--quiet"]].concat())?;
+        self.git(&[&settings[..], &["gc", "--auto", "--quiet"]].concat())?;
         Ok(Archived::Committed(lines))
+    }
+
+    /// Git as the archive needs it, whatever the person's own settings are.
+    fn git(&self, arguments: &[&str]) -> Result<String, GitError> {
+        let settings = [
+            "-c",
+            "core.excludesFile=/dev/null",
+            "-c",
+            "core.hooksPath=/dev/null",
+            "-c",
+            "core.autocrlf=false",
+            "-c",
+            "commit.gpgSign=false",
+        ];
+        self.git.run(&[&settings[..], arguments].concat())
     }
 }
 
-/// Types that have a file of their own, or are no work.
+/// All but those whose words are in another file (mail) and those that describe the town as it
+/// is: whatever decay may take is in here.
 fn is_archived(kind: BeadType) -> bool {
-    !matches!(
-        kind,
-        BeadType::Message
-            | BeadType::Event
-            | BeadType::Agent
-            | BeadType::Convoy
-            | BeadType::Molecule
-            | BeadType::Role
-            | BeadType::MergeRequest
-            | BeadType::Rig
-            | BeadType::Escalation
-    )
+    !matches!(kind, BeadType::Message | BeadType::Agent | BeadType::Role | BeadType::Rig)
 }
 
 /// Hands every row of a table to `body`, in the order of keys.

@@ -227,6 +227,17 @@ fn fill(
         DoltMode::Embedded => (&on_server, &on_files),
     };
     let databases = old.databases()?;
+    let rigs = Registry::read(town)?.rigs;
+    let wanted = std::iter::once(Db::hq()).chain(rigs.keys().map(Db::from));
+    let missing: Vec<Db> = wanted.filter(|db| !databases.contains(db)).collect();
+    if !missing.is_empty() {
+        let names: Vec<&str> = missing.iter().map(Db::as_str).collect();
+        let names = names.join(", ");
+        return Err(TownError::Unfit(format!(
+            "database {names} cannot be found or read, and would be left behind: 'gt dolt status' \
+             and 'gt doctor' say why"
+        )));
+    }
     let mut held = Vec::new();
     for db in &databases {
         held.push(old.writer(db, "gt store convert", settings.store.writer_wait_ms)?);

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use crate::adapters::clock;
@@ -31,6 +33,7 @@ pub struct TownKeep {
     root: PathBuf,
     held: Arc<HeldLedger>,
     archive: Archive,
+    archiving: Mutex<()>,
 }
 
 impl TownKeep {
@@ -39,7 +42,7 @@ impl TownKeep {
     pub fn new(root: PathBuf, held: Arc<HeldLedger>, settings: &Settings) -> Self {
         let timeout = Duration::from_millis(u64::try_from(settings.git_timeout).unwrap_or(0));
         let archive = Archive::new(&root, timeout, settings.life.ephemera_keep_ms);
-        Self { root, held, archive }
+        Self { root, held, archive, archiving: Mutex::new(()) }
     }
 
     fn archived(&self, db: &Db, now_ms: i64) -> Result<ChoreDone, TownError> {
@@ -133,9 +136,7 @@ impl Keep for TownKeep {
         match chore {
             Chore::Archive => {
                 // One repository, so one archive at a time, whatever the database.
-                let Some(_one) = self.held.busy().begin(&Db::from(BACKUP_DIR)) else {
-                    return Err("another database is being archived; try later".to_owned());
-                };
+                let _one = self.archiving.lock().unwrap_or_else(PoisonError::into_inner);
                 self.archived(db, now_ms).map_err(|error| error.to_string())
             }
             Chore::Checkup { known } => Ok(self.checkup(known, now_ms)),

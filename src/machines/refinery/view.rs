@@ -80,6 +80,12 @@ impl View {
         self.runs.get(len).map_or(0, Vec::len)
     }
 
+    /// The gates that a run was started with.
+    pub(super) fn gates_of(&self, run: &RunId) -> Option<Name> {
+        let found = self.runs.iter().flatten().find(|row| row.id == *run);
+        found.map(|row| row.gates.clone())
+    }
+
     /// What the newest of these runs that did not pass gives as its reason.
     pub(super) fn reason(&self, which: impl Fn(&GateRun) -> bool) -> String {
         let bad = self.runs.iter().flatten().filter(|run| which(run));

@@ -208,10 +208,14 @@ pub(in crate::store) fn restore_file(
 
 /// Reads every row of a file; answers its newest commit.
 fn readable(path: &Path, tuning: Tuning) -> Result<String, ConnError> {
-    let mut conn = DoltLite::open(path, tuning)?;
+    read_all(&mut DoltLite::open(path, tuning)?)
+}
+
+/// Reads every row; answers the newest commit.
+pub(in crate::store) fn read_all(conn: &mut dyn Conn) -> Result<String, ConnError> {
     conn.begin(Intent::Read)?;
     let head = conn.head()?;
-    digest::digest(&mut conn)?;
+    digest::digest(conn)?;
     conn.rollback()?;
     Ok(head)
 }

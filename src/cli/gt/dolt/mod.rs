@@ -57,7 +57,23 @@ pub enum Dolt {
 }
 
 impl Dolt {
+    fn only_looks(&self) -> bool {
+        matches!(
+            self,
+            // The daemon, or the statement's own check, decides what a session may ask in SQL.
+            Self::Status(_)
+                | Self::Logs(_)
+                | Self::Sql(_)
+                | Self::List(_)
+                | Self::Log(_)
+                | Self::Dump(_)
+        )
+    }
+
     pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
+        if !self.only_looks() {
+            Here::find(at)?.persons_only("change the ledger's store")?;
+        }
         match self {
             Self::Start(args) => args.run(at),
             Self::Stop(args) => args.run(at),

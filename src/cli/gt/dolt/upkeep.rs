@@ -289,7 +289,13 @@ pub(super) fn restore(
             "aside": restored.aside,
         }));
     }
-    render::line(&format!("{db} is as it was at commit {head}, from the backup of {taken}"))?;
+    let from = restored.from.display();
+    let at = &restored.head;
+    render::line(&format!("{db} is as it was at commit {at}, from {from}"))?;
+    if restored.head != head {
+        let words = format!("the backup of {taken} could not be read: this is the one before it");
+        render::line(&words)?;
+    }
     match restored.aside {
         Some(aside) => render::line(&format!("what was there is kept: {}", aside.display())),
         None => Ok(0),
