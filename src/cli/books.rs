@@ -45,7 +45,10 @@ impl LedgerBooks {
 }
 
 fn unreadable(error: StoreError) -> BooksError {
-    BooksError::Unavailable(error.to_string())
+    match error {
+        StoreError::Damaged { .. } => BooksError::Damaged(error.to_string()),
+        other => BooksError::Unavailable(other.to_string()),
+    }
 }
 
 fn unwritable(error: &dyn std::fmt::Display) -> SubmitError {

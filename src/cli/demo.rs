@@ -160,13 +160,13 @@ impl DemoArgs {
 fn run(args: &DemoArgs, out: &mut Screen) -> Result<bool, DemoError> {
     let started = clock::instant();
     let stage = Stage::build(args, out)?;
-    stage.end_when_asked(args.keep.is_some())?;
     let result = play(args, &stage, out, started);
     let down = stage.gt(&["down"]);
     out.close();
     let Played { audit, kills, deaths, server_deaths, recover_ms, proof } = match result {
         Ok(done) => done,
         Err(error) => {
+            stage.unless_asked_to_end();
             out.line(&format!("the town's files are kept in {}", stage.dir.display()));
             return Err(error);
         }

@@ -34,6 +34,9 @@ pub enum BooksError {
     /// The ledger cannot be used; the text names the remedy.
     #[error("{0}")]
     Unavailable(String),
+    /// The ledger is damaged; the text names the remedy.
+    #[error("{0}")]
+    Damaged(String),
     /// The transaction failed, or a stored cell has a foreign shape.
     #[error(transparent)]
     Tx(#[from] TxError),

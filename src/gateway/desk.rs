@@ -225,6 +225,9 @@ fn result(view: &impl Serialize) -> Result<Answer, DoorError> {
 fn unread(error: BooksError) -> DoorError {
     match error {
         BooksError::Unavailable(text) => DoorError::new("unavailable", text),
+        BooksError::Damaged(text) => {
+            DoorError::new("store_damaged", text).hint("look: gt dolt recover DATABASE")
+        }
         BooksError::Tx(error) => DoorError::new("store", error.to_string()),
         BooksError::NoMoment(why) => past::no_moment(why),
     }

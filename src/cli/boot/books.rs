@@ -49,7 +49,10 @@ impl DaemonBooks {
 }
 
 fn unavailable(error: StoreError) -> BooksError {
-    BooksError::Unavailable(error.to_string())
+    match error {
+        StoreError::Damaged { .. } => BooksError::Damaged(error.to_string()),
+        other => BooksError::Unavailable(other.to_string()),
+    }
 }
 
 impl Books for DaemonBooks {

@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::adapters::dolt;
 use crate::adapters::interrupt;
@@ -25,6 +29,8 @@ pub(super) const RIG: &str = "demo";
 pub(super) const PREFIX: &str = "dm";
 /// Exit code of a program that was interrupted, as shells have it.
 const INTERRUPTED: i32 = 130;
+/// Within it, a step that was interrupted has ended.
+const STEP_ENDS: Duration = Duration::from_millis(500);
 /// Starts in a row that may fail.
 const REVIVALS_MAX: usize = 50;
 /// What every change is checked by: budgets must stay within ten, sources must end their lines.
@@ -48,6 +54,15 @@ lint)
 esac
 "#;
 
+/// How far the demo is, for the one that ends it.
+#[derive(Default)]
+struct Ending {
+    /// This process was asked to end.
+    asked: AtomicBool,
+    /// The daemon was started.
+    up: AtomicBool,
+}
+
 /// Everything that the demo made.
 pub(super) struct Stage {
     pub(super) dir: PathBuf,
@@ -56,6 +71,7 @@ pub(super) struct Stage {
     pub(super) layout: Town,
     exe: String,
     tool: Tool,
+    ending: Arc<Ending>,
     /// Times that one step of the making is tried.
     tries: usize,
 }
@@ -64,7 +80,19 @@ impl Stage {
     /// Makes it all and starts the daemon.
     pub(super) fn build(args: &DemoArgs, out: &mut Screen) -> Result<Self, DemoError> {
         let stage = Self::open(args)?;
+        stage.end_when_asked(args.keep.is_some())?;
         out.note(&format!("a town in {}", stage.town.display()));
+        match stage.furnish(args) {
+            Ok(()) => Ok(stage),
+            Err(error) => {
+                stage.unless_asked_to_end();
+                Err(error)
+            }
+        }
+    }
+
+    fn furnish(&self, args: &DemoArgs) -> Result<(), DemoError> {
+        let stage = self;
         stage.make_origin()?;
         stage.install(args)?;
         let origin = stage.origin.display().to_string();
@@ -88,7 +116,8 @@ impl Stage {
             stage.gt(&["config", "set", &key, &value])?;
         }
         stage.make(&stage.town, &["up"])?;
-        Ok(stage)
+        stage.ending.up.store(true, Ordering::SeqCst);
+        Ok(())
     }
 
     fn install(&self, args: &DemoArgs) -> Result<(), DemoError> {
@@ -130,6 +159,7 @@ impl Stage {
         Ok(Self {
             origin: dir.join("origin.git"),
             exe: exe.display().to_string(),
+            ending: Arc::default(),
             tries: if args.expects_deaths() { REVIVALS_MAX } else { 1 },
             tool: Tool { cwd: town.clone(), env },
             town,
@@ -229,10 +259,19 @@ impl Stage {
     }
 
     /// When this process is asked to end, the town goes down first and its files go with it.
-    pub(super) fn end_when_asked(&self, keep: bool) -> Result<(), DemoError> {
+    fn end_when_asked(&self, keep: bool) -> Result<(), DemoError> {
         let (tool, exe, dir) = (self.tool.clone(), self.exe.clone(), self.dir.clone());
+        let (ending, town) = (self.ending.clone(), self.layout.clone());
         let then = move || {
-            let down = tool.run(&exe, &["down"]);
+            ending.asked.store(true, Ordering::SeqCst);
+            if !ending.up.load(Ordering::SeqCst) {
+                // The step that this ended too may have left something that is just starting.
+                std::thread::park_timeout(STEP_ENDS);
+            }
+            let down = match town.town_json().exists() {
+                true => tool.run(&exe, &["down"]).map(|_| ()),
+                false => Ok(()),
+            };
             if let Err(error) = &down {
                 render::complain(&format!("gt: the demo's town may still run: {error}"));
             }
@@ -246,6 +285,15 @@ impl Stage {
             std::process::exit(INTERRUPTED);
         };
         interrupt::on_request(then).map_err(DemoError::io("signals"))
+    }
+
+    /// Does not come back when this process is asked to end: what fails meanwhile is no news, and
+    /// the one that ends it needs the time.
+    pub(super) fn unless_asked_to_end(&self) {
+        std::thread::park_timeout(STEP_ENDS);
+        while self.ending.asked.load(Ordering::SeqCst) {
+            std::thread::park();
+        }
     }
 
     /// Removes everything that the demo made.

@@ -75,10 +75,12 @@ impl Install {
         let verb = if made.existed { "is whole" } else { "is ready" };
         render::line(&format!("town '{}' {verb} at {}", made.name, made.root))?;
         if !made.existed {
-            render::line(&format!(
-                "next: cd {} && gt rig add NAME REPOSITORY && gt up",
-                made.root
-            ))?;
+            // A rig's database is made on the server, which the daemon starts.
+            let steps = match new.mode {
+                Some(DoltMode::Server) => "gt up && gt rig add NAME REPOSITORY",
+                Some(DoltMode::Embedded) | None => "gt rig add NAME REPOSITORY && gt up",
+            };
+            render::line(&format!("next: cd {} && {steps}", made.root))?;
         }
         Ok(0)
     }

@@ -196,7 +196,7 @@ fn stake(db: &Db, log: &[Commit], beads: i64, plan: &Plan) -> Stake {
         going,
         oldest: own.last().map(|commit| rfc3339(commit.at)).unwrap_or_default(),
         beads,
-        token: format!("{db}-{root}-{beads}"),
+        token: format!("{db}-{root}-{beads}-{going}"),
         done: false,
     }
 }
