@@ -222,11 +222,11 @@ async fn a_checkout_is_used_again_and_never_unclean() {
     assert_eq!(got[0].tail, format!("{first} .\nhello"), "the same directory, and clean");
     town.world.settled().await;
 
-    // What waits is not trusted: a file that came meanwhile, and the checkout is made anew.
+    // What waits is not trusted: of a file that came meanwhile the next run finds nothing.
     let waiting = std::fs::read_dir(town.town.pool(&town.rig)).unwrap().next().unwrap().unwrap();
     std::fs::write(waiting.path().join("intruder"), "x\n").unwrap();
     let got = results(town.gates("run-11", &town.tree(), vec![gate("g", look, 20_000)]).await);
     assert_eq!(got[0].verdict, Verdict::Passed, "{got:?}");
-    assert_ne!(inode(&got[0].tail), first);
+    // A number of a directory says nothing here: it is given again when the first one is gone.
     assert!(got[0].tail.ends_with("\nhello"), "{}", got[0].tail);
 }
