@@ -23,9 +23,9 @@ pub(crate) fn idle() -> Fallible<bool> {
     let town = keep.join("town");
     run(&town, &["up"])?;
     let pid = daemon_pid(&town)?;
-    // The start's own work (recovery, first patrols) is over when its first minute is; the Deacon's
-    // first round, after three, has the dogs copy what the demo wrote.
-    std::thread::sleep(Duration::from_secs(240));
+    // The start's own work (recovery, first patrols) is over when its first minute is; then the
+    // dogs back up and archive what the demo wrote, once.
+    std::thread::sleep(Duration::from_secs(120));
     let before = usage(pid)?;
     let bytes = bytes_below(&town.join(".dolt-data"))?;
     let forks = forks()?;
