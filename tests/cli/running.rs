@@ -97,7 +97,9 @@ fn a_town_does_the_work_and_proves_it() {
     assert!(number("merged") >= 1.0 && number("runs") >= number("landings"), "{stats:#}");
     assert!(number("bound_per_merged") < number("serial_per_merged"), "{stats:#}");
     let queue = desk.json("town", &["mq", "list", "--all", "--json"]);
-    let why = desk.json("town", &["mq", "why", queue[0]["id"].as_str().unwrap(), "--json"]);
+    // The one that was red comes first where it was stacked first.
+    let landed = queue.as_array().unwrap().iter().find(|mr| mr["state"] == "merged").unwrap();
+    let why = desk.json("town", &["mq", "why", landed["id"].as_str().unwrap(), "--json"]);
     let runs = why["runs"].as_array().unwrap();
     assert!(runs.iter().any(|run| run["verdict"] == "passed"), "{why:#}");
     let commits = proof[0]["commits"].as_array().unwrap();
