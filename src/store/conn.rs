@@ -89,6 +89,17 @@ impl Grid {
     }
 }
 
+/// The one number that a statement gives.
+///
+/// # Errors
+/// As [`Conn::query`]; [`ConnError::Corrupt`] for anything else.
+pub fn number(conn: &mut dyn Conn, sql: &str) -> Result<i64, ConnError> {
+    match conn.query(sql, &[])?.first().and_then(|row| row.first()) {
+        Some(Value::Int(number)) => Ok(*number),
+        other => Err(ConnError::Corrupt(format!("'{sql}' answered {other:?}"))),
+    }
+}
+
 /// Bytes as people read them.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
@@ -225,6 +236,8 @@ pub struct Dialect {
     pub ignore_table: Option<&'static str>,
     /// Asks for the names of the columns of a table, in order; one parameter.
     pub columns: &'static str,
+    /// Asks for the names of the columns of an index, in order; one parameter.
+    pub index_columns: &'static str,
     /// Whether each definition is published by itself, so that a database whose making was
     /// interrupted is there, without its version row.
     pub piecemeal: bool,
@@ -262,6 +275,7 @@ pub static DOLTLITE: Dialect = Dialect {
          pattern TEXT NOT NULL PRIMARY KEY, ignored TINYINT NOT NULL)",
     ),
     columns: "SELECT name FROM pragma_table_info(?) ORDER BY cid",
+    index_columns: "SELECT name FROM pragma_index_info(?) ORDER BY seqno",
     piecemeal: false,
     tables: "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table'",
     table_names: "SELECT name FROM sqlite_master WHERE type = 'table'",

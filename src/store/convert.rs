@@ -4,8 +4,6 @@
 //! itself (its schema and the fingerprint of its tables) is the new store's own. The history is not
 //! carried: the new store begins with one commit, the old one keeps its own.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -20,16 +18,17 @@ use crate::store::conn::Conn;
 use crate::store::conn::ConnError;
 use crate::store::conn::Intent;
 use crate::store::digest::Digest;
-use crate::store::digest::digest_table;
+use crate::store::digest::digest_of;
 use crate::store::digest::each_page;
 use crate::store::error::StoreError;
+use crate::store::keep::history;
 use crate::store::ledger::Ledger;
 use crate::store::schema::OWN_ROWS;
+use crate::store::signing::STORE_AUTHOR;
+use crate::store::signing::key_line;
+use crate::store::signing::last_key;
 use crate::store::sql_tx::columns;
 use crate::store::sql_tx::quoted;
-use crate::store::writer::STORE_AUTHOR;
-use crate::store::writer::key_line;
-use crate::store::writer::last_key;
 
 /// Rows of one statement: 30 columns at most make it 3000 parameters, which both engines take.
 const ROWS_AT_ONCE: usize = 100;
@@ -53,7 +52,7 @@ pub struct Copied {
 /// the same; the engines' failures.
 pub fn copy(from: &Ledger, to: &Ledger, db: &Db) -> Result<Copied, StoreError> {
     to.create_db(db)?;
-    let mut new = to.connection(db)?;
+    let mut new = to.connect(db)?;
     let copied = from.query(db, |old| copy_rows(old, new.as_mut()))?;
     let Both { before, after, commits } = copied;
     if let Some(what) = before.difference(&after) {
@@ -70,13 +69,7 @@ struct Both {
 }
 
 fn copy_rows(old: &mut dyn Conn, new: &mut dyn Conn) -> Result<Both, ConnError> {
-    let commits = match old.query("SELECT COUNT(*) FROM dolt_log", &[])?.first() {
-        Some(row) => match row.first() {
-            Some(Value::Int(count)) => *count,
-            other => return Err(ConnError::Other(format!("dolt_log has {other:?} commits"))),
-        },
-        None => 0,
-    };
+    let commits = history::count(old)?;
     let last = last_key(old)?;
     new.begin(Intent::Write)?;
     let mut rows = 0;
@@ -128,9 +121,5 @@ fn carried(table: &Table) -> String {
 
 /// Every table without what each store says of itself.
 fn portable(conn: &mut dyn Conn) -> Result<Digest, ConnError> {
-    let mut tables = BTreeMap::new();
-    for table in TABLES {
-        tables.insert(table.name.to_owned(), digest_table(conn, table, &carried(table))?);
-    }
-    Ok(Digest { tables })
+    digest_of(conn, TABLES.iter().copied(), carried)
 }

@@ -78,12 +78,7 @@ fn versioned() -> impl Iterator<Item = &'static Table> {
 /// # Errors
 /// As [`Conn::query`].
 pub fn digest(conn: &mut dyn Conn) -> Result<Digest, ConnError> {
-    let mut tables = BTreeMap::new();
-    for table in TABLES {
-        let from = quoted(table.name);
-        tables.insert(table.name.to_owned(), digest_table(conn, table, &from)?);
-    }
-    Ok(Digest { tables })
+    digest_of(conn, TABLES.iter().copied(), |table| quoted(table.name))
 }
 
 /// Every versioned table as it stood at a commit, given by its full hash.
@@ -95,19 +90,23 @@ pub fn digest_at(conn: &mut dyn Conn, commit: &str) -> Result<Digest, ConnError>
         return Err(ConnError::Other(format!("'{commit}' is no commit")));
     }
     let at = conn.dialect().at;
-    let mut tables = BTreeMap::new();
-    for table in versioned() {
-        let from = at(table.name, commit);
-        tables.insert(table.name.to_owned(), digest_table(conn, table, &from)?);
-    }
-    Ok(Digest { tables })
+    digest_of(conn, versioned(), |table| at(table.name, commit))
 }
 
-pub(super) fn digest_table(
+/// Some tables, each as `from` names its rows in FROM.
+pub(super) fn digest_of(
     conn: &mut dyn Conn,
-    table: &Table,
-    from: &str,
-) -> Result<TableDigest, ConnError> {
+    tables: impl Iterator<Item = &'static Table>,
+    from: impl Fn(&Table) -> String,
+) -> Result<Digest, ConnError> {
+    let mut all = BTreeMap::new();
+    for table in tables {
+        all.insert(table.name.to_owned(), digest_table(conn, table, &from(table))?);
+    }
+    Ok(Digest { tables: all })
+}
+
+fn digest_table(conn: &mut dyn Conn, table: &Table, from: &str) -> Result<TableDigest, ConnError> {
     let mut hash = Sha256::new();
     let mut rows = 0;
     each_page(conn, table, from, |page| {

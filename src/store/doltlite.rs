@@ -5,6 +5,7 @@
 //! prepare and cannot outlive a borrow of its connection, so each is prepared where it is used.
 
 use std::path::Path;
+use std::thread;
 
 use doltlite::Connection;
 
@@ -22,6 +23,13 @@ use crate::store::conn::hex;
 pub const ENGINE_VERSION: &str = "v0.51.6";
 /// First bytes of a file of this engine.
 pub const MAGIC: &[u8] = b"CTLD";
+
+/// How the engine refuses a commit's date. It checks a date through `gmtime`, whose one result all
+/// threads of a process share: a good date is refused when another thread's commit comes in
+/// between. The check is before the first write, so trying again is safe.
+const DATE_REFUSED: &str = "could not parse --date";
+/// How often a refused date is tried before it is believed to be wrong.
+const DATE_TRIES: usize = 10_000;
 
 /// Sizes and waits of one connection.
 #[derive(Clone, Copy, Debug)]
@@ -162,7 +170,14 @@ impl Conn for DoltLite {
     fn call(&mut self, procedure: &str, args: &[&str]) -> Result<Vec<Vec<Value>>, ConnError> {
         let marks = vec!["?"; args.len()].join(", ");
         let params: Vec<Value> = args.iter().map(|arg| Value::Text((*arg).to_owned())).collect();
-        self.query(&format!("SELECT {procedure}({marks})"), &params)
+        let sql = format!("SELECT {procedure}({marks})");
+        for _ in 1..DATE_TRIES {
+            match self.query(&sql, &params) {
+                Err(ConnError::Other(text)) if text.contains(DATE_REFUSED) => thread::yield_now(),
+                answer => return answer,
+            }
+        }
+        self.query(&sql, &params)
     }
 
     fn end(&mut self, published: bool) -> Result<(), ConnError> {

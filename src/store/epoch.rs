@@ -12,6 +12,9 @@ use crate::model::tx::Tx;
 use crate::model::tx::TxError;
 use crate::model::tx::TxExt;
 use crate::model::value::Name;
+use crate::store::conn::Conn;
+use crate::store::conn::ConnError;
+use crate::store::sql_tx::SqlTx;
 
 /// The row's name.
 const OWNER_ROW: &str = "store.owner";
@@ -41,6 +44,16 @@ pub(super) fn owner(tx: &mut dyn Tx) -> Result<Option<Owner>, TxError> {
             .map_err(|error| TxError::Engine(format!("row {OWNER_ROW} is damaged: {error}")))
     })
     .transpose()
+}
+
+/// As [`owner`], with the engine's own failure where it fails.
+pub(super) fn standing(conn: &mut dyn Conn) -> Result<Option<Owner>, ConnError> {
+    let mut tx = SqlTx::reader(conn);
+    let found = owner(&mut tx);
+    match tx.into_failure() {
+        Some(failure) => Err(failure),
+        None => found.map_err(|error| ConnError::Other(error.to_string())),
+    }
 }
 
 /// Makes a town the owner, one epoch later; the inner answer is another town that is it already.

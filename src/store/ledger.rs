@@ -249,12 +249,6 @@ impl Ledger {
         })
     }
 
-    /// A connection to a usable database, for whoever holds its writer.
-    pub(super) fn connection(&self, db: &Db) -> Result<Box<dyn Conn>, StoreError> {
-        let database = self.usable(db, None)?;
-        database.connect().map_err(database.failed())
-    }
-
     /// Runs `body` on a connection of its own that is in no transaction: for what the engine itself
     /// does, such as remotes.
     ///
@@ -265,9 +259,8 @@ impl Ledger {
         db: &Db,
         body: impl FnOnce(&mut dyn Conn) -> Result<T, ConnError>,
     ) -> Result<T, StoreError> {
-        let database = self.usable(db, None)?;
-        let mut conn = (database.opener)().map_err(database.failed())?;
-        body(conn.as_mut()).map_err(database.failed())
+        let mut conn = self.connect(db)?;
+        body(conn.as_mut()).map_err(|error| self.failed(db, error))
     }
 
     /// Forgets a database and closes its idle readers: before its files are moved away.

@@ -2,7 +2,8 @@
 //!
 //! [`conn`] is the shape of an engine, [`doltlite`] the embedded one; [`sql_tx`] gives ops their
 //! transaction, [`query`] answers lists; [`ledger`] holds all databases of a town, [`writer`]
-//! commits groups. Nothing here decides what work means, and nothing knows actors or the CLI.
+//! commits groups and [`signing`] says so in their commits. Nothing here decides what work means,
+//! and nothing knows actors or the CLI.
 
 pub mod admin;
 pub mod conn;
@@ -25,5 +26,6 @@ pub mod remote;
 pub mod schema;
 pub mod served;
 pub mod server;
+pub mod signing;
 pub mod sql_tx;
 pub mod writer;

@@ -7,15 +7,15 @@
 
 use crate::model::ops;
 use crate::model::ops::Keys;
-use crate::model::value::Value;
 use crate::store::conn::CommitInfo;
 use crate::store::conn::Conn;
 use crate::store::conn::ConnError;
 use crate::store::conn::Intent;
+use crate::store::conn::number;
+use crate::store::signing::STORE_AUTHOR;
+use crate::store::signing::key_line;
 use crate::store::sql_tx::SqlTx;
 use crate::store::sql_tx::Touched;
-use crate::store::writer::STORE_AUTHOR;
-use crate::store::writer::key_line;
 
 /// Author of what others left behind.
 const OUTSIDE: &str = "outside <outside@gastown.local>";
@@ -34,10 +34,7 @@ pub(super) fn admit(
     head: &str,
     now_ms: Option<i64>,
 ) -> Result<String, ConnError> {
-    let left = match conn.query(UNCOMMITTED, &[])?.first().and_then(|row| row.first()) {
-        Some(Value::Int(count)) => *count,
-        other => return Err(ConnError::Other(format!("dolt_status answered {other:?}"))),
-    };
+    let left = number(conn, UNCOMMITTED)?;
     if left > 0 {
         tracing::warn!(tables = left, "rows from outside are committed by themselves");
         let message = format!(

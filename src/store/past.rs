@@ -22,21 +22,30 @@ const SHOWN: usize = 4;
 /// # Errors
 /// As [`Conn::query`]; [`ConnError::Corrupt`] for a row of another shape.
 pub fn log(conn: &mut dyn Conn, limit: Option<usize>) -> Result<Vec<Commit>, ConnError> {
-    let mut sql =
-        "SELECT commit_hash, committer, CAST(date AS CHAR), message FROM dolt_log".to_owned();
+    Ok(signed(conn, limit)?.into_iter().map(|(commit, _)| commit).collect())
+}
+
+/// As [`log`], each with the mail address of its author.
+pub(super) fn signed(
+    conn: &mut dyn Conn,
+    limit: Option<usize>,
+) -> Result<Vec<(Commit, String)>, ConnError> {
+    let mut sql = "SELECT commit_hash, committer, email, CAST(date AS CHAR), message \
+                   FROM dolt_log"
+        .to_owned();
     if let Some(limit) = limit {
         sql.push_str(&format!(" LIMIT {limit}"));
     }
     conn.query(&sql, &[])?.into_iter().map(commit).collect()
 }
 
-fn commit(row: Vec<Value>) -> Result<Commit, ConnError> {
-    match <[Value; 4]>::try_from(row) {
-        Ok([Value::Text(hash), author, Value::Text(date), Value::Text(message)]) => {
-            let author = if let Value::Text(author) = author { author } else { String::new() };
+fn commit(row: Vec<Value>) -> Result<(Commit, String), ConnError> {
+    let text = |value| if let Value::Text(text) = value { text } else { String::new() };
+    match <[Value; 5]>::try_from(row) {
+        Ok([Value::Text(hash), author, mail, Value::Text(date), Value::Text(message)]) => {
             let at = millis(&date)
                 .ok_or_else(|| ConnError::Corrupt(format!("commit {hash} has the date {date}")))?;
-            Ok(Commit { hash, at, author, message })
+            Ok((Commit { hash, at, author: text(author), message }, text(mail)))
         }
         other => Err(ConnError::Corrupt(format!("dolt_log answered {other:?}"))),
     }
@@ -151,6 +160,10 @@ mod tests {
             assert_eq!(millis(&text), Some(ms), "{text}");
             assert_eq!(millis(&format!("{text}.25")), Some(ms + 250), "{text}");
         }
+        for ms in [0, 951_782_400_000, 1_709_251_199_000, 1_767_225_600_000, 4_107_542_400_000] {
+            assert_eq!(millis(&civil(ms)), Some(ms));
+        }
+        assert_eq!(millis("2024-02-29 00:00:00.000000"), Some(1_709_164_800_000));
         assert_eq!(millis("yesterday"), None);
     }
 

@@ -155,8 +155,8 @@ impl Place for Files {
         drop(conn);
         fs::rename(&draft, &path).map_err(StoreError::io(&path))?;
         remove_if_there(&draft_lock)?;
-        sync_dir(&dir)?;
-        sync_dir(&self.data)
+        sync(&dir)?;
+        sync(&self.data)
     }
 
     fn connect(&self, db: &Db) -> Result<Box<dyn Conn>, ConnError> {
@@ -195,13 +195,14 @@ pub(super) fn is_name(db: &Db) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
-fn remove_if_there(path: &Path) -> Result<(), StoreError> {
+pub(super) fn remove_if_there(path: &Path) -> Result<(), StoreError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io(path)(error)),
         _ => Ok(()),
     }
 }
 
-fn sync_dir(path: &Path) -> Result<(), StoreError> {
+/// Makes what was written under a path last.
+pub(super) fn sync(path: &Path) -> Result<(), StoreError> {
     fs::File::open(path).and_then(|dir| dir.sync_all()).map_err(StoreError::io(path))
 }

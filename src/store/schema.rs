@@ -10,6 +10,7 @@ use std::path::Path;
 
 use crate::model::bead::BeadType;
 use crate::model::rows::Bead;
+use crate::model::rows::DogRun;
 use crate::model::rows::MergeRequest;
 use crate::model::rows::Meta;
 use crate::model::rows::Queue;
@@ -29,11 +30,11 @@ use crate::store::conn::Dialect;
 use crate::store::conn::Intent;
 use crate::store::doltlite::MAGIC;
 use crate::store::error::StoreError;
+use crate::store::signing::STORE_AUTHOR;
+use crate::store::signing::key_line;
+use crate::store::signing::last_key;
 use crate::store::sql_tx::SqlTx;
 use crate::store::sql_tx::quoted;
-use crate::store::writer::STORE_AUTHOR;
-use crate::store::writer::key_line;
-use crate::store::writer::last_key;
 
 /// The name of the row that has the schema's number.
 pub const VERSION_ROW: &str = "store.schema";
@@ -130,8 +131,8 @@ fn make_tables(conn: &mut dyn Conn) -> Result<(), ConnError> {
     }
     // A table that is committed before it is listed stays in the history.
     for table in TABLES.iter().filter(|table| table.life == Life::Ephemeral) {
-        let name = [Value::Text(table.name.to_owned())];
-        if conn.query("SELECT ignored FROM dolt_ignore WHERE pattern = ?", &name)?.is_empty() {
+        if !is_ignored(conn, table)? {
+            let name = [Value::Text(table.name.to_owned())];
             conn.execute("INSERT INTO dolt_ignore (pattern, ignored) VALUES (?, 1)", &name)?;
         }
     }
@@ -143,27 +144,49 @@ fn make_tables(conn: &mut dyn Conn) -> Result<(), ConnError> {
     Ok(())
 }
 
+/// Whether a table is listed as one that stays out of the history.
+fn is_ignored(conn: &mut dyn Conn, table: &Table) -> Result<bool, ConnError> {
+    let name = [Value::Text(table.name.to_owned())];
+    let listed = conn.query("SELECT ignored FROM dolt_ignore WHERE pattern = ?", &name)?;
+    Ok(!listed.is_empty())
+}
+
+/// Makes an index anew whose columns are not as they are now.
+fn renew_index(conn: &mut dyn Conn, table: &Table, index: &Index) -> Result<(), ConnError> {
+    let dialect = conn.dialect();
+    let plain = format!("{}_{}", table.name, index.name);
+    let found = conn.query(dialect.index_columns, &[Value::Text(plain)])?;
+    let wanted: Vec<_> =
+        index.columns.iter().map(|name| vec![Value::Text((*name).to_owned())]).collect();
+    if found == wanted {
+        return Ok(());
+    }
+    let name = index_name(table, index);
+    if !found.is_empty() {
+        conn.execute(&(dialect.drop_index)(table.name, &name), &[])?;
+    }
+    let columns = list(index.columns);
+    conn.execute(&format!("CREATE INDEX {name} ON {} ({columns})", quoted(table.name)), &[])?;
+    Ok(())
+}
+
 /// Schema 1 counted work by looking at every bead, and had dog runs (of which none was written) in
 /// the history.
 fn count_work(conn: &mut dyn Conn) -> Result<(), ConnError> {
     let dialect = conn.dialect();
-    if add_column(conn, Bead::TABLE.name, "work", &format!("{} NOT NULL DEFAULT 0", dialect.int))? {
-        let types: Vec<Value> = BeadType::ALL
-            .iter()
-            .filter(|kind| kind.is_work())
-            .map(|kind| Value::Text(kind.as_str().to_owned()))
-            .collect();
-        let marks = vec!["?"; types.len()].join(", ");
-        conn.execute(
-            &format!("UPDATE `beads` SET `work` = 1 WHERE `issue_type` IN ({marks})"),
-            &types,
-        )?;
-        let (table, index) = (Bead::TABLE, Bead::TABLE.index_named("by_ready"));
-        let name = index_name(table, index);
-        conn.execute(&(dialect.drop_index)(table.name, &name), &[])?;
-        let columns = list(index.columns);
-        conn.execute(&format!("CREATE INDEX {name} ON {} ({columns})", quoted(table.name)), &[])?;
-        conn.execute("DROP TABLE `dog_runs`", &[])?;
+    add_column(conn, Bead::TABLE.name, "work", &format!("{} NOT NULL DEFAULT 0", dialect.int))?;
+    let types: Vec<Value> = BeadType::ALL
+        .iter()
+        .filter(|kind| kind.is_work())
+        .map(|kind| Value::Text(kind.as_str().to_owned()))
+        .collect();
+    let marks = vec!["?"; types.len()].join(", ");
+    let sql =
+        format!("UPDATE `beads` SET `work` = 1 WHERE `work` = 0 AND `issue_type` IN ({marks})");
+    conn.execute(&sql, &types)?;
+    renew_index(conn, Bead::TABLE, Bead::TABLE.index_named("by_ready"))?;
+    if !is_ignored(conn, DogRun::TABLE)? {
+        conn.execute(&format!("DROP TABLE IF EXISTS {}", quoted(DogRun::TABLE.name)), &[])?;
     }
     // It had fixed halves in the queue, and nobody was put behind a newer one.
     add_column(conn, Queue::TABLE.name, "learner", dialect.text)?;

@@ -13,6 +13,7 @@ use crate::store::conn::Conn;
 use crate::store::conn::ConnError;
 use crate::store::error::StoreError;
 use crate::store::keep::backup;
+use crate::store::keep::backup::BACKUP_DIR;
 use crate::store::keep::backup::Backup;
 use crate::store::keep::backup::Restored;
 use crate::store::keep::size;
@@ -89,6 +90,23 @@ impl ServerPlace {
         Self { server, data, locks }
     }
 
+    /// Looks at a database that is made of a backup alone, and removed again.
+    fn beside<T>(
+        &self,
+        admin: &mut DoltServer,
+        db: &Db,
+        url: &str,
+        look: impl FnOnce(&mut DoltServer) -> Result<T, ConnError>,
+    ) -> Result<T, ConnError> {
+        let scratch = format!("{SCRATCH}{db}");
+        self.drop_scratch(admin, &scratch)?;
+        admin.call("dolt_backup", &["restore", url, &scratch])?;
+        let copy = DoltServer::connect(&self.server.on(&scratch));
+        let seen = copy.and_then(|mut copy| look(&mut copy));
+        self.drop_scratch(admin, &scratch)?;
+        seen
+    }
+
     /// Removes a database that was made to read a backup back, for good. What anybody else dropped
     /// stays where it can be had again.
     fn drop_scratch(&self, admin: &mut DoltServer, name: &str) -> Result<(), ConnError> {
@@ -97,7 +115,7 @@ impl ServerPlace {
         let dropped = self.data.join(DROPPED_DIR);
         let entries = match fs::read_dir(&dropped) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(ConnError::Other(format!("{}: {error}", dropped.display()))),
         };
         for entry in entries.filter_map(Result::ok) {
@@ -183,8 +201,8 @@ impl Place for ServerPlace {
     }
 
     fn keep_copy(&self, db: &Db, schema: i64) -> Result<String, StoreError> {
-        let copy = self.data.with_file_name(".dolt-backup").join(format!("{db}.schema-{schema}"));
-        let url = format!("file://{}", copy.display());
+        let copy = self.data.with_file_name(BACKUP_DIR).join(format!("{db}.schema-{schema}"));
+        let url = url(&copy);
         let kept =
             self.connect(db).and_then(|mut conn| conn.call("dolt_backup", &["sync-url", &url]));
         kept.map_err(place::failed(db, &self.path(db)))?;
@@ -202,15 +220,9 @@ impl Place for ServerPlace {
         let url = url(&dir.join(db.as_str()));
         let mut store = self.connect(db).map_err(failed)?;
         store.call("dolt_backup", &["sync-url", &url]).map_err(failed)?;
-        // Read back from a database made of the copy alone.
-        let scratch = format!("{SCRATCH}{db}");
         let mut admin = DoltServer::connect(&self.server.on("")).map_err(failed)?;
-        self.drop_scratch(&mut admin, &scratch).map_err(failed)?;
-        admin.call("dolt_backup", &["restore", &url, &scratch]).map_err(failed)?;
-        let copy = DoltServer::connect(&self.server.on(&scratch));
-        let compared = copy.and_then(|mut copy| backup::compare(&mut copy, store.as_mut()));
-        self.drop_scratch(&mut admin, &scratch).map_err(failed)?;
-        let (head, digest) = compared.map_err(failed)?;
+        let compare = |copy: &mut DoltServer| backup::compare(copy, store.as_mut());
+        let (head, digest) = self.beside(&mut admin, db, &url, compare).map_err(failed)?;
         let made = Backup { db: db.clone(), taken_at: now_ms, head, digest };
         backup::write_manifest(dir, &made)?;
         Ok(made)
@@ -231,13 +243,8 @@ impl Place for ServerPlace {
         }
         let mut admin = DoltServer::connect(&self.server.on("")).map_err(failed)?;
         // What cannot be restored beside must not be restored over.
-        let scratch = format!("{SCRATCH}{db}");
-        self.drop_scratch(&mut admin, &scratch).map_err(failed)?;
-        admin.call("dolt_backup", &["restore", &url(&from), &scratch]).map_err(failed)?;
-        let copy = DoltServer::connect(&self.server.on(&scratch));
-        let readable = copy.and_then(|mut copy| backup::read_all(&mut copy));
-        self.drop_scratch(&mut admin, &scratch).map_err(failed)?;
-        readable.map_err(failed)?;
+        let read = |copy: &mut DoltServer| backup::read_all(copy);
+        self.beside(&mut admin, db, &url(&from), read).map_err(failed)?;
         let name = db.as_str();
         let aside = match self.connect(db) {
             Ok(mut old) => {

@@ -49,6 +49,8 @@ pub static SERVER: Dialect = Dialect {
     ignore_table: None,
     columns: "SELECT column_name FROM information_schema.columns \
               WHERE table_schema = DATABASE() AND table_name = ? ORDER BY ordinal_position",
+    index_columns: "SELECT column_name FROM information_schema.statistics \
+                    WHERE table_schema = DATABASE() AND index_name = ? ORDER BY seq_in_index",
     piecemeal: true,
     tables: "SELECT COUNT(*) FROM information_schema.tables \
              WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'",

@@ -3,7 +3,6 @@
 //! Each submission runs in a savepoint of its own, so that a refused one leaves nothing and the
 //! others stand. The commit comes last; nothing that can fail follows it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::ops;
@@ -12,13 +11,7 @@ use crate::model::ops::Facts;
 use crate::model::ops::Keys;
 use crate::model::ops::Op;
 use crate::model::ops::Refused;
-use crate::model::rows::Outbox;
-use crate::model::rows::TABLES;
-use crate::model::table::Row;
-use crate::model::table::Table;
 use crate::model::tx::Tx;
-use crate::model::value::Kind;
-use crate::model::value::Value;
 use crate::store::conn::CommitInfo;
 use crate::store::conn::Conn;
 use crate::store::conn::ConnError;
@@ -31,18 +24,15 @@ use crate::store::ledger::Database;
 use crate::store::lock::Lock;
 use crate::store::outside;
 use crate::store::pause;
+use crate::store::signing::STORE_AUTHOR;
+use crate::store::signing::author;
+use crate::store::signing::key_in;
+use crate::store::signing::key_line;
+use crate::store::signing::last_key_from;
+use crate::store::signing::message;
+use crate::store::signing::newest_key;
 use crate::store::sql_tx::SqlTx;
 use crate::store::sql_tx::Touched;
-use crate::store::sql_tx::quoted;
-
-/// Author of commits that are not one actor's.
-pub const STORE_AUTHOR: &str = "gt-store <gt-store@gastown.local>";
-/// Most bytes of a commit message's first line.
-const SUMMARY_MAX: usize = 400;
-/// The line of a commit message that has the last key handed out. Outbox rows are pruned and
-/// deleted beads are gone, so the tables alone do not tell which keys were used. Every commit that
-/// the store makes has it.
-const KEY_LINE: &str = "Last-Key: ";
 
 /// What one caller wants, all of it or none.
 #[derive(Clone, Debug)]
@@ -81,7 +71,6 @@ pub struct Writer {
     database: Arc<Database>,
     conn: Option<Box<dyn Conn>>,
     keys: Keys,
-    last_key: i64,
     head: String,
     unknown: Unknown,
     owner: Option<Owner>,
@@ -106,15 +95,14 @@ impl Writer {
     pub(crate) fn open(database: Arc<Database>, lock: Lock) -> Result<Self, StoreError> {
         let failed = |error| database.failed()(error);
         let mut conn = database.connect().map_err(failed)?;
-        let newest = conn.query(conn.dialect().last_message, &[]).map_err(failed)?;
+        let newest = newest_key(conn.as_mut()).map_err(failed)?;
         // After a commit of somebody else's nothing that the town derives may be trusted.
-        let ours = newest.first().is_some_and(|row| key_in(row).is_some());
-        let head = if ours { conn.head().map_err(failed)? } else { String::new() };
-        let last_key = last_key(conn.as_mut()).map_err(failed)?;
+        let head = if newest.is_some() { conn.head().map_err(failed)? } else { String::new() };
+        let last_key = last_key_from(conn.as_mut(), newest).map_err(failed)?;
         let keys = Keys::new(database.writer_id, last_key);
         let conn = Some(conn);
         let unknown = Unknown::No;
-        Ok(Self { database, conn, keys, last_key, head, unknown, owner: None, _lock: lock })
+        Ok(Self { database, conn, keys, head, unknown, owner: None, _lock: lock })
     }
 
     /// The hash of the newest commit.
@@ -129,17 +117,14 @@ impl Writer {
     /// [`StoreError::Owned`] by another town, and the engine's failure; nothing is changed then.
     pub fn claim(&mut self, town: &str) -> Result<(), StoreError> {
         let mut conn = self.ready()?;
-        let failed = |error| self.database.failed()(error);
-        let owner = epoch::owner(&mut SqlTx::reader(conn.as_mut()));
-        let owner = owner.map_err(|error| failed(ConnError::Other(error.to_string())))?;
+        let database = self.database.clone();
+        let failed = |error| database.failed()(error);
+        let owner = epoch::standing(conn.as_mut()).map_err(failed)?;
         if let Some(owner) = owner.filter(|owner| owner.town != town) {
             return Err(StoreError::Owned { db: self.database.db.clone(), owner });
         }
         // What others did while no daemon ran is theirs, and seen before it is covered by ours.
-        if conn.disturbed().map_err(failed)? {
-            self.head =
-                outside::admit(conn.as_mut(), &mut self.keys, &self.head, None).map_err(failed)?;
-        }
+        self.admit(conn.as_mut(), None).map_err(failed)?;
         conn.begin(Intent::Write).map_err(failed)?;
         let mut tx = SqlTx::new(conn.as_mut());
         let claimed =
@@ -148,8 +133,7 @@ impl Writer {
         let owner =
             claimed.map_err(|owner| StoreError::Owned { db: self.database.db.clone(), owner })?;
         // No time is known here: the key follows the last one, the date is the engine's.
-        self.last_key = self.keys.next(0);
-        let message = format!("claimed by {owner}{}", key_line(self.last_key));
+        let message = format!("claimed by {owner}{}", key_line(self.keys.next(0)));
         let info = CommitInfo { message: &message, author: STORE_AUTHOR, date_ms: None };
         if let Some(hash) = conn.commit(&info).map_err(failed)? {
             self.head = hash;
@@ -269,22 +253,30 @@ impl Writer {
             self.settle()?;
         }
         let mut conn = self.ready()?;
-        let failed = |error| self.database.failed()(error);
-        if let Some(mine) = &self.owner {
-            let now = epoch::owner(&mut SqlTx::reader(conn.as_mut()));
-            let now = now.map_err(|error| failed(ConnError::Other(error.to_string())))?;
-            if let Some(owner) = now.filter(|now| now != mine) {
-                return Err(StoreError::Owned { db: self.database.db.clone(), owner });
-            }
+        let database = self.database.clone();
+        let failed = |error| database.failed()(error);
+        if let Some(owner) = self.replaced_by(conn.as_mut()).map_err(failed)? {
+            return Err(StoreError::Owned { db: self.database.db.clone(), owner });
         }
-        if conn.disturbed().map_err(failed)? {
-            self.head = outside::admit(conn.as_mut(), &mut self.keys, &self.head, Some(now_ms))
-                .map_err(failed)?;
-        }
+        self.admit(conn.as_mut(), Some(now_ms)).map_err(failed)?;
         let answer = body(conn.as_mut()).map_err(failed)?;
         self.head = conn.head().map_err(failed)?;
         self.conn = Some(conn);
         Ok(answer)
+    }
+
+    /// Lets in what others did since the last look, if anything.
+    fn admit(&mut self, conn: &mut dyn Conn, now_ms: Option<i64>) -> Result<(), ConnError> {
+        if conn.disturbed()? {
+            self.head = outside::admit(conn, &mut self.keys, &self.head, now_ms)?;
+        }
+        Ok(())
+    }
+
+    /// A later owner of the database, where this writer had claimed it.
+    fn replaced_by(&self, conn: &mut dyn Conn) -> Result<Option<Owner>, ConnError> {
+        let Some(mine) = &self.owner else { return Ok(None) };
+        Ok(epoch::standing(conn)?.filter(|now| now != mine))
     }
 
     /// Whether the outcome of an earlier group is still to be settled.
@@ -300,18 +292,13 @@ impl Writer {
         now_ms: i64,
     ) -> Result<Answers, Stop> {
         let conn = conn.as_mut();
-        if conn.disturbed()? {
-            self.head = outside::admit(conn, &mut self.keys, &self.head, Some(now_ms))?;
-        }
+        self.admit(conn, Some(now_ms))?;
         conn.begin(Intent::Write)?;
-        let mut tx = SqlTx::new(conn);
-        if let Some(mine) = &self.owner {
-            let now = epoch::owner(&mut tx).map_err(|e| ConnError::Other(e.to_string()))?;
-            if let Some(other) = now.filter(|now| now != mine) {
-                conn.rollback()?;
-                return Err(Stop::Fenced(other));
-            }
+        if let Some(other) = self.replaced_by(conn)? {
+            conn.rollback()?;
+            return Err(Stop::Fenced(other));
         }
+        let mut tx = SqlTx::new(conn);
         let mut answers = Answers::with_capacity(group.len());
         for submission in group {
             let mut ctx = Ctx {
@@ -327,14 +314,14 @@ impl Writer {
             Touched::Ephemeral => conn.publish()?,
             Touched::Versioned => {
                 // A fresh key bounds all that were handed out, in the order of time.
-                self.last_key = self.keys.next(now_ms);
-                self.unknown = Unknown::Group(Some(self.last_key));
+                let last_key = self.keys.next(now_ms);
+                self.unknown = Unknown::Group(Some(last_key));
                 let accepted: Vec<&Submission> = group
                     .iter()
                     .zip(&answers)
                     .filter_map(|(submission, answer)| answer.is_ok().then_some(submission))
                     .collect();
-                let message = message(&accepted, self.last_key);
+                let message = message(&accepted, last_key);
                 let author = author(&accepted);
                 let info = CommitInfo { message: &message, author: &author, date_ms: Some(now_ms) };
                 if let Some(hash) = conn.commit(&info)? {
@@ -402,92 +389,4 @@ fn apply_all(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, ops: &[Op]) -> Result<Facts, Re
         facts.extend(ops::apply(tx, ctx, op)?);
     }
     Ok(facts)
-}
-
-/// What was done and by whom, then the last key.
-fn message(accepted: &[&Submission], last_key: i64) -> String {
-    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    for submission in accepted {
-        for op in &submission.ops {
-            *counts.entry((op.name(), submission.actor.as_str())).or_default() += 1;
-        }
-    }
-    let mut summary = String::new();
-    let mut left = counts.len();
-    for ((op, actor), count) in counts {
-        let times = if count == 1 { String::new() } else { format!(" x{count}") };
-        let part = format!("{op}{times} by {}", one_line(actor));
-        if summary.len() + part.len() > SUMMARY_MAX {
-            break;
-        }
-        if !summary.is_empty() {
-            summary.push_str(", ");
-        }
-        summary.push_str(&part);
-        left -= 1;
-    }
-    if left > 0 {
-        summary.push_str(&format!(" and {left} more"));
-    }
-    format!("{summary}{}", key_line(last_key))
-}
-
-fn one_line(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control() && !matches!(c, '<' | '>')).take(80).collect()
-}
-
-/// The actor if all share one, else the store itself.
-fn author(accepted: &[&Submission]) -> String {
-    let Some(first) = accepted.first() else { return STORE_AUTHOR.to_owned() };
-    let name = one_line(&first.actor);
-    let shared = accepted.iter().all(|submission| submission.actor == first.actor);
-    if !shared || name.trim().is_empty() {
-        return STORE_AUTHOR.to_owned();
-    }
-    let mailbox: String = name
-        .chars()
-        .map(|c| match c {
-            '/' => '.',
-            c if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') => c,
-            _ => '-',
-        })
-        .collect();
-    format!("{} <{mailbox}@gastown.local>", name.trim())
-}
-
-/// The end of a commit message that says which keys are used up.
-pub(crate) fn key_line(last_key: i64) -> String {
-    format!("\n\n{KEY_LINE}{last_key}")
-}
-
-/// The key that a commit message ends with.
-fn key_in(row: &[Value]) -> Option<i64> {
-    let Some(Value::Text(message)) = row.first() else { return None };
-    let line = message.lines().find_map(|line| line.strip_prefix(KEY_LINE));
-    line.and_then(|key| key.trim().parse().ok())
-}
-
-/// The greatest key that may have been handed out: what the newest commit of ours says, or what
-/// stands in the tables that are ordered by key.
-pub(crate) fn last_key(conn: &mut dyn Conn) -> Result<i64, ConnError> {
-    let newest = conn.query(conn.dialect().last_message, &[])?;
-    let mut last = newest.first().and_then(|row| key_in(row));
-    if last.is_none() {
-        // The newest commit is somebody else's: ours is further back.
-        let rows = conn.query("SELECT message FROM dolt_log", &[])?;
-        last = rows.iter().find_map(|row| key_in(row));
-    }
-    let mut last = last.unwrap_or(0);
-    let by_key = TABLES.iter().copied().filter(|table| keyed_by_seq(table));
-    for table in by_key.chain([Outbox::TABLE]) {
-        let sql = format!("SELECT MAX({}) FROM {}", quoted("seq"), quoted(table.name));
-        if let Some(Value::Int(seq)) = conn.query(&sql, &[])?.first().and_then(|row| row.first()) {
-            last = last.max(*seq);
-        }
-    }
-    Ok(last)
-}
-
-fn keyed_by_seq(table: &Table) -> bool {
-    table.key == ["seq"] && table.columns[table.position("seq")].kind == Kind::Int
 }

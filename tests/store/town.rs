@@ -1,8 +1,12 @@
 //! Databases of a town: what is refused, and what each refusal says.
 
 use std::fs;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::thread;
 
 use gastown::model::ids::Db;
+use gastown::model::rows::Bead;
 use gastown::model::rows::Meta;
 use gastown::model::table::Row;
 use gastown::model::tx::TxExt;
@@ -11,6 +15,7 @@ use gastown::model::value::Value;
 use gastown::store::conn::CommitInfo;
 use gastown::store::conn::Conn;
 use gastown::store::conn::Intent;
+use gastown::store::conn::civil;
 use gastown::store::doltlite::DoltLite;
 use gastown::store::doltlite::Tuning;
 use gastown::store::error::StoreError;
@@ -31,6 +36,7 @@ both_engines!(
     the_writer_lock_names_its_holder,
     a_newer_store_is_refused_unchanged,
     an_older_store_is_copied_and_brought_up_once,
+    a_migration_goes_on_where_it_was_stopped,
     a_migration_needs_the_writer_lock,
     another_build_of_the_same_schema_is_refused,
     a_database_of_somebody_else_is_refused,
@@ -120,6 +126,32 @@ fn an_older_store_is_copied_and_brought_up_once(home: &Home) {
     let now = (head(home, &db), home.bytes(&ledger, &db));
     again(home).read(&db, |_| ()).unwrap();
     assert_eq!((head(home, &db), home.bytes(&ledger, &db)), now, "a current store is not written");
+}
+
+fn a_migration_goes_on_where_it_was_stopped(home: &Home) {
+    let (ledger, db) = home.town();
+    commit(&mut writer(&ledger, &db), create("sh-a"));
+    // The column of schema 2 was added, and nothing after it was done.
+    let mut conn = home.conn(&db);
+    let dialect = conn.dialect();
+    conn.execute("UPDATE beads SET work = 0", &[]).unwrap();
+    conn.execute(&(dialect.drop_index)("beads", "beads_by_ready"), &[]).unwrap();
+    conn.execute("CREATE INDEX beads_by_ready ON beads (status)", &[]).unwrap();
+    conn.execute("DELETE FROM dolt_ignore WHERE pattern = 'dog_runs'", &[]).unwrap();
+    conn.begin(Intent::Write).unwrap();
+    let info = CommitInfo { message: "x", author: "x <x@x>", date_ms: None };
+    conn.commit(&info).unwrap();
+    drop(conn);
+    set_meta(home, &db, schema::VERSION_ROW, "1");
+    drop(again(home).writer(&db, "x", 0).unwrap());
+    let mut conn = home.conn(&db);
+    let columns =
+        conn.query(dialect.index_columns, &[Value::Text("beads_by_ready".to_owned())]).unwrap();
+    assert_eq!(columns.len(), Bead::TABLE.index_named("by_ready").columns.len(), "{columns:?}");
+    let work = conn.query("SELECT work FROM beads WHERE id = 'sh-a'", &[]).unwrap();
+    assert_eq!(work, [[Value::Int(1)]]);
+    let ignored = "SELECT COUNT(*) FROM dolt_ignore WHERE pattern = 'dog_runs'";
+    assert_eq!(conn.query(ignored, &[]).unwrap(), [[Value::Int(1)]]);
 }
 
 fn a_migration_needs_the_writer_lock(home: &Home) {
@@ -237,4 +269,29 @@ fn a_torn_tail_opens_at_the_last_whole_commit() {
     assert!(bead(&ledger, &db, "sh-b").is_none());
     commit(&mut ledger.writer(&db, "test", 0).unwrap(), create("sh-c"));
     assert!(bead(&ledger, &db, "sh-c").is_some());
+}
+
+#[test]
+fn dates_of_one_database_do_not_spoil_those_of_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |name: &str| DoltLite::create(&dir.path().join(name), TUNING).unwrap();
+    let (mut busy, mut conn) = (open("busy.db"), open("conn.db"));
+    let over = AtomicBool::new(false);
+    let refused = thread::scope(|scope| {
+        // The engine reads the date, then refuses for want of a message: nothing is as quick.
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                let why = busy.call("dolt_commit", &["--date", "1999-12-31T23:59:59"]);
+                assert!(why.unwrap_err().to_string().contains("requires a message"));
+            }
+        });
+        let refused = (0..20_000).find_map(|x| {
+            let date = civil(1_767_225_600_000 + x * 1000);
+            let why = conn.call("dolt_commit", &["--date", &date]).unwrap_err().to_string();
+            (!why.contains("requires a message")).then_some(why)
+        });
+        over.store(true, Ordering::Relaxed);
+        refused
+    });
+    assert_eq!(refused, None);
 }

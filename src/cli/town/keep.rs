@@ -17,7 +17,6 @@ use crate::model::upkeep::ChoreDone;
 use crate::model::upkeep::Finding;
 use crate::store::error::StoreError;
 use crate::store::keep::backup::BACKUP_DIR;
-use crate::store::keep::size;
 use crate::store::port::HeldLedger;
 use crate::store::port::Keep;
 
@@ -123,7 +122,7 @@ impl TownKeep {
     fn disk(&self, known: &[Db]) -> Option<String> {
         let stat = rustix::fs::statvfs(&self.root).ok()?;
         let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-        let biggest = known.iter().map(|db| size::bytes(&self.held.ledger().path(db))).max()?;
+        let biggest = known.iter().map(|db| self.held.ledger().size(db)).max()?;
         let wanted = FREE_MIN.max(u64::try_from(biggest).unwrap_or(0).saturating_mul(3));
         (free < wanted).then(|| {
             format!("{} MB are free, {} MB should be: free some", free >> 20, wanted >> 20)

@@ -21,9 +21,8 @@ use crate::cli::town::error::TownError;
 use crate::cli::town::lock::TownLock;
 use crate::cli::town::server::OwnServer;
 use crate::config::town::TownFile;
-
-/// The line of a commit's message with the last key that it used.
-const KEY_LINE: &str = "Last-Key: ";
+use crate::store::keep::backup::BACKUP_DIR;
+use crate::store::signing::key_of;
 
 /// Where a whole database comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -147,7 +146,7 @@ fn examine(
     fault: String,
 ) -> Result<Damaged, TownError> {
     let mut known = repair.commits(&path)?.unwrap_or_default();
-    let backups = town.root().join(".dolt-backup").join(&db);
+    let backups = town.root().join(BACKUP_DIR).join(&db);
     let mut had = Vec::new();
     if let Some(copy) = repair.revived(&path)? {
         had.push((Source::Repair, copy));
@@ -162,7 +161,7 @@ fn examine(
     for (source, copy) in had {
         let Some(commits) = repair.commits(&copy)? else { continue };
         known.extend(commits.iter().cloned());
-        let key = commits.iter().find_map(key).unwrap_or(0);
+        let key = commits.iter().find_map(|commit| key_of(&commit.message)).unwrap_or(0);
         if best.as_ref().is_none_or(|(other, ..)| key > *other) {
             best = Some((key, source, copy, commits));
         }
@@ -188,11 +187,6 @@ fn examine(
         damaged.whole = Some(copy);
     }
     Ok(damaged)
-}
-
-fn key(commit: &Commit) -> Option<i64> {
-    let line = commit.message.lines().find_map(|line| line.strip_prefix(KEY_LINE));
-    line.and_then(|key| key.trim().parse().ok())
 }
 
 /// The word that belongs to this plan of this town.

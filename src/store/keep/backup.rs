@@ -2,7 +2,6 @@
 //! place of a damaged one.
 
 use std::fs;
-use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::path::PathBuf;
@@ -22,6 +21,8 @@ use crate::store::doltlite::Tuning;
 use crate::store::error::StoreError;
 use crate::store::keep::compact;
 use crate::store::keep::size;
+use crate::store::place::remove_if_there;
+use crate::store::place::sync;
 
 /// The directory of all backups, inside the town.
 pub const BACKUP_DIR: &str = ".dolt-backup";
@@ -106,6 +107,16 @@ pub(in crate::store) fn compare(
     }
 }
 
+/// A copy of a file in a directory of its own below the backup's; gives both.
+fn copy_beside(db: &Db, from: &Path, dir: &Path) -> Result<(PathBuf, PathBuf), StoreError> {
+    let scratch = dir.join("fresh");
+    clear(&scratch)?;
+    fs::create_dir_all(&scratch).map_err(StoreError::io(&scratch))?;
+    let copy = scratch.join(format!("{db}.db"));
+    fs::copy(from, &copy).map_err(StoreError::io(&copy))?;
+    Ok((scratch, copy))
+}
+
 /// Copies a file of the embedded engine. A copy taken while the file is written opens at the last
 /// whole commit. The backup before it is kept as `.prev`.
 pub(in crate::store) fn copy_file(
@@ -116,11 +127,7 @@ pub(in crate::store) fn copy_file(
     now_ms: i64,
 ) -> Result<Backup, StoreError> {
     let failed = |error| crate::store::place::failed(db, from)(error);
-    let scratch = dir.join("fresh");
-    clear(&scratch)?;
-    fs::create_dir_all(&scratch).map_err(StoreError::io(&scratch))?;
-    let fresh = scratch.join(format!("{db}.db"));
-    fs::copy(from, &fresh).map_err(StoreError::io(&fresh))?;
+    let (scratch, fresh) = copy_beside(db, from, dir)?;
     sync(&fresh)?;
     let mut copy = DoltLite::open(&fresh, tuning).map_err(failed)?;
     let mut store = DoltLite::open(from, tuning).map_err(failed)?;
@@ -146,11 +153,7 @@ pub(in crate::store) fn live_bytes(
     tuning: Tuning,
     now_ms: i64,
 ) -> Result<i64, StoreError> {
-    let scratch = dir.join("fresh");
-    clear(&scratch)?;
-    fs::create_dir_all(&scratch).map_err(StoreError::io(&scratch))?;
-    let copy = scratch.join(format!("{db}.db"));
-    fs::copy(dir.join(format!("{db}.db")), &copy).map_err(StoreError::io(&copy))?;
+    let (scratch, copy) = copy_beside(db, &dir.join(format!("{db}.db")), dir)?;
     let open = || DoltLite::open(&copy, tuning);
     let flat = (|| -> Result<(), ConnError> {
         let mut main = open()?;
@@ -181,12 +184,12 @@ pub(in crate::store) fn restore_file(
         }
         fs::copy(&from, &made).map_err(StoreError::io(&made))?;
         sync(&made)?;
-        let head = match readable(&made, tuning) {
+        let head = match DoltLite::open(&made, tuning).and_then(|mut copy| read_all(&mut copy)) {
             Ok(head) => head,
             Err(error) => {
                 tracing::warn!(backup = %from.display(), %error, "a backup cannot be read");
                 wrong = Some(StoreError::Damaged { path: from, why: error.to_string() });
-                remove(&made)?;
+                remove_if_there(&made)?;
                 continue;
             }
         };
@@ -194,7 +197,7 @@ pub(in crate::store) fn restore_file(
         fs::rename(&made, path).map_err(StoreError::io(path))?;
         if let Some(parent) = path.parent() {
             // The engine's empty lock file of the copy that was looked at.
-            remove(&parent.join(format!(".{db}.db.restoring-lock")))?;
+            remove_if_there(&parent.join(format!(".{db}.db.restoring-lock")))?;
             sync(parent)?;
         }
         return Ok(Restored { db: db.clone(), from, head, aside });
@@ -204,11 +207,6 @@ pub(in crate::store) fn restore_file(
         why: format!("there is no backup in {}", dir.display()),
     };
     Err(wrong.unwrap_or_else(none))
-}
-
-/// Reads every row of a file; answers its newest commit.
-fn readable(path: &Path, tuning: Tuning) -> Result<String, ConnError> {
-    read_all(&mut DoltLite::open(path, tuning)?)
 }
 
 /// Reads every row; answers the newest commit.
@@ -236,15 +234,4 @@ pub(in crate::store) fn clear(dir: &Path) -> Result<(), StoreError> {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io(dir)(error)),
         _ => Ok(()),
     }
-}
-
-fn remove(path: &Path) -> Result<(), StoreError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io(path)(error)),
-        _ => Ok(()),
-    }
-}
-
-fn sync(path: &Path) -> Result<(), StoreError> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(StoreError::io(path))
 }

@@ -13,6 +13,7 @@ use crate::model::value::Value;
 use crate::store::conn::Conn;
 use crate::store::conn::ConnError;
 use crate::store::conn::civil;
+use crate::store::conn::number;
 use crate::store::keep::history;
 use crate::store::keep::history::Entry;
 use crate::store::past::STANDS_FOR;
@@ -228,10 +229,7 @@ fn counts(conn: &mut dyn Conn) -> Result<BTreeMap<&'static str, i64>, ConnError>
     let mut all = BTreeMap::new();
     for table in TABLES {
         let sql = format!("SELECT COUNT(*) FROM {}", quoted(table.name));
-        match conn.query(&sql, &[])?.first().and_then(|row| row.first()) {
-            Some(Value::Int(rows)) => all.insert(table.name, *rows),
-            other => return Err(ConnError::Corrupt(format!("{}: {other:?} rows", table.name))),
-        };
+        all.insert(table.name, number(conn, &sql)?);
     }
     Ok(all)
 }

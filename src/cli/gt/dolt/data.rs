@@ -1,6 +1,5 @@
 //! `gt dolt list`, `log` and `init-rig`.
 
-use std::path::Path;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -43,7 +42,7 @@ struct Line {
     error: Option<String>,
     path: PathBuf,
     /// Bytes on this machine's disk.
-    bytes: u64,
+    bytes: i64,
 }
 
 /// What it says of itself.
@@ -70,7 +69,7 @@ impl List {
                 let path = ledger.path(&database);
                 let prefix = known.iter().find(|(db, _)| *db == database);
                 let error = looked.as_ref().err().map(ToString::to_string);
-                let bytes = bytes(&path);
+                let bytes = ledger.size(&database);
                 let prefix = prefix.map(|(_, prefix)| prefix.clone());
                 Line { database, prefix, found: looked.ok(), error, path, bytes }
             })
@@ -105,16 +104,6 @@ fn look(ledger: &Ledger, db: &Db) -> Result<Found, StoreError> {
         let (commit, date) = newest.map(|view| (view.commit, view.date)).unwrap_or_default();
         Ok(Found { beads, commit, date })
     })
-}
-
-/// Bytes of a file, or of all files below a directory; what cannot be read counts as nothing.
-fn bytes(path: &Path) -> u64 {
-    let Ok(meta) = std::fs::symlink_metadata(path) else { return 0 };
-    if !meta.is_dir() {
-        return meta.len();
-    }
-    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-    entries.map(|entry| bytes(&entry.path())).sum()
 }
 
 /// The commits of a database, newest first.
