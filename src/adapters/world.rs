@@ -26,6 +26,7 @@ use crate::adapters::gates::pool::Pools;
 use crate::adapters::git::GitError;
 use crate::adapters::git::Landing;
 use crate::adapters::git::RigGit;
+use crate::adapters::git::handle::Handles;
 use crate::adapters::git::reap::Removal;
 use crate::adapters::layout::BadName;
 use crate::adapters::layout::Town;
@@ -139,6 +140,7 @@ pub enum WorldError {
 /// Work of one rig that is done together with what waits meanwhile.
 #[derive(Debug, Default)]
 struct Shared {
+    handles: Handles,
     removing: Arc<tokio::sync::Mutex<()>>,
     /// Branches to be removed.
     waiting: Mutex<Vec<(Removal, Told)>>,
@@ -283,6 +285,7 @@ impl RealWorld {
             target: site.target.clone(),
             owner_email: settings.owner_email.clone(),
             timeout: Duration::from_millis(settings.git_timeout_ms),
+            handles: self.shared(rig).handles.clone(),
         })
     }
 
@@ -304,6 +307,9 @@ impl RealWorld {
         let permit = self.inner.jobs.clone().acquire_owned().await.ok();
         let answer = tokio::task::spawn_blocking(move || {
             let answer = work(git);
+            if answer.is_err() {
+                same.handles.forget();
+            }
             if answer.as_ref().is_err_and(GitError::is_locked)
                 && let Err(error) = same.sweep_stale_locks()
             {

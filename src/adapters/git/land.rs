@@ -200,7 +200,7 @@ impl RigGit {
     /// # Errors
     /// The target was never seen.
     pub fn follow_checkouts(&self) -> Result<(), GitError> {
-        let at = sha(self.known_target(&self.open()?, &self.target)?);
+        let at = sha(self.known_target(&*self.open()?, &self.target)?);
         for dir in [self.town.refinery_rig(&self.rig), self.dir()] {
             if !dir.is_dir() {
                 continue;

@@ -143,7 +143,7 @@ pub fn prove(git: &RigGit, landings: &[LandingView], mrs: &[MrView], decayed: &s
         outside: Vec::new(),
         problems: Vec::new(),
     };
-    match git.refresh_target(&target).or_else(|_| git.known_target(&git.open()?, &target)) {
+    match git.refresh_target(&target).or_else(|_| git.known_target(&*git.open()?, &target)) {
         Ok(tip) => proof.tip = Some(Sha(tip.to_string())),
         Err(error) => proof.problems.push(format!("branch '{target}' cannot be read: {error}")),
     }
