@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::path::PathBuf;
@@ -210,30 +211,32 @@ fn stranger(path: &Path, admin: &Path) -> Result<Option<PathBuf>, GitError> {
     // Paths, and whether they are directories in a checkout.
     let mut known = HashMap::new();
     for entry in index.iter() {
-        // A directory is known by what is in it.
-        let slashes = entry.path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-        for (at, _) in slashes {
-            known.insert(entry.path[..at].to_vec(), true);
+        // A directory is known by what is in it; the innermost one most often is already.
+        let mut dir = &entry.path[..];
+        while let Some(at) = dir.iter().rposition(|byte| *byte == b'/') {
+            dir = &dir[..at];
+            if known.contains_key(dir) {
+                break;
+            }
+            known.insert(dir.to_vec(), true);
         }
         known.insert(entry.path, entry.mode == SUBMODULE);
     }
     let mut open = vec![(path.to_owned(), Vec::new())];
     while let Some((dir, name)) = open.pop() {
-        for entry in fs::read_dir(&dir).map_err(file(dir.display().to_string()))? {
-            let entry = entry.map_err(file(dir.display().to_string()))?;
+        let listed = fs::read_dir(&dir).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        for entry in listed.map_err(file(dir.display().to_string()))? {
             let of = entry.file_name();
             if name.is_empty() && of == ".git" {
                 continue;
             }
-            let mut name = name.clone();
-            name.extend_from_slice(of.as_bytes());
-            let kind = entry.file_type().map_err(file(entry.path().display().to_string()))?;
+            let name = [&name[..], of.as_bytes()].concat();
+            let kind = entry.file_type().map_err(file("a file of a checkout"))?;
             match (known.get(&name), kind.is_dir()) {
                 (Some(false), false) => {}
                 // Of a submodule there is an empty directory, and nothing is known in it.
                 (Some(true), true) => {
-                    name.push(b'/');
-                    open.push((entry.path(), name));
+                    open.push((entry.path(), [&name[..], b"/"].concat()));
                 }
                 (None | Some(_), _) => return Ok(Some(entry.path())),
             }
