@@ -5,6 +5,7 @@
 //! and the ledger are none of its business: it acts, looks, and says what it found.
 
 pub mod cli;
+pub mod follow;
 pub mod handle;
 pub mod head;
 pub mod history;
@@ -229,7 +230,7 @@ pub struct RigGit {
     pub owner_email: String,
     /// Bound of one git command.
     pub timeout: Duration,
-    /// Its open repositories.
+    /// The open repositories.
     pub handles: Handles,
 }
 
@@ -325,7 +326,7 @@ impl RigGit {
                 }
                 answer => {
                     // An open one may not see packs that came meanwhile.
-                    self.handles.forget();
+                    self.handles.forget(&self.dir());
                     return answer.map(|_| ());
                 }
             }

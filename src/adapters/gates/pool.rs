@@ -206,7 +206,6 @@ fn reuse(git: &RigGit, free: &Path, path: &Path, commit: &Sha) -> Result<(), Git
 /// The first thing in a checkout that its index does not know. What the index does know has just
 /// been checked out by force.
 fn stranger(path: &Path, admin: &Path) -> Result<Option<PathBuf>, GitError> {
-    const SUBMODULE: u32 = 0o160_000;
     let index = Index::open(&admin.join("index")).map_err(lib("open the checkout's index"))?;
     // Paths, and whether they are directories in a checkout.
     let mut known = HashMap::new();
