@@ -11,8 +11,10 @@ use crate::adapters::git::GitError;
 use crate::adapters::git::reap::Removal;
 use crate::adapters::world::RealWorld;
 use crate::adapters::world::WorldError;
+use crate::model::effect::Candidate;
 use crate::model::effect::Outcome;
 use crate::model::ids::RigName;
+use crate::model::merge::LandingStyle;
 
 /// What waits, of one rig.
 #[derive(Debug, Default)]
@@ -65,6 +67,20 @@ impl RealWorld {
                 })
                 .await
         });
+    }
+
+    /// Stacks candidates on the target beside the queue.
+    ///
+    /// # Errors
+    /// As [`crate::adapters::git::RigGit::build_stack`], or an unknown rig.
+    pub async fn stack_aside(
+        &self,
+        rig: &RigName,
+        target: String,
+        style: LandingStyle,
+        candidates: Vec<Candidate>,
+    ) -> Result<Outcome, WorldError> {
+        self.job(rig, move |git| git.stack(&target, style, &candidates)).await
     }
 
     /// Packs what stacks and landings wrote, when it is much; one time at once.
