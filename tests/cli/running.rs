@@ -51,7 +51,7 @@ impl Up {
     }
 
     /// Slings beads and waits until their convoy has landed.
-    fn do_all(&self, beads: &[&str]) {
+    pub fn do_all(&self, beads: &[&str]) {
         let mut sling = vec!["sling"];
         sling.extend(beads);
         sling.push("web");

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Read;
+use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -101,6 +102,16 @@ fn what_was_verified_lands_without_a_run() {
     assert_eq!(why["runs"][0]["run"], first["run"], "{why:#}");
     assert_eq!(why["runs"][0]["verified_by"], who, "{why:#}");
 
+    // An agent asks for it in its worktree.
+    let script =
+        "```\nwrite three.txt: x\nrun: git add -A && git commit -qm three && gt verify\n```";
+    let bead = up.bead("Three", script);
+    up.do_all(&[&bead]);
+    assert_eq!(up.ran(), 2);
+    let proof = desk.json("town", &["mq", "proof", "web", "--json"]);
+    let who = &proof[0]["commits"].as_array().unwrap().last().unwrap()["verified_by"];
+    assert!(who.as_str().unwrap().starts_with("web/polecats/"), "{proof:#}");
+
     // Other gates, another environment, another base: each is another proof.
     up.branch("two", "two.txt");
     up.verify();
@@ -110,10 +121,10 @@ fn what_was_verified_lands_without_a_run() {
     assert_eq!(up.verify()["known"], false);
     outsider(&up, "outside.txt");
     assert_eq!(up.verify()["known"], false);
-    assert_eq!(up.ran(), 5);
+    assert_eq!(up.ran(), 6);
     desk.gt("town", &["config", "set", "gate_env.KIND", "third"]).ok();
     up.land("Two");
-    assert!(up.ran() > 5, "a proof of another environment was taken for one");
+    assert!(up.ran() > 6, "a proof of another environment was taken for one");
 }
 
 #[test]
@@ -139,28 +150,40 @@ fn a_red_verification_tells_and_a_cut_off_one_leaves_nothing() {
         up.desk.json("town", &["mq", "stats", "web", "--json"])[0]["verifications"].clone()
     };
     let before = count(&up);
+    for ends in ["kill", "down"] {
+        cut_off(&up, &told, ends);
+        let error = desk.gt(ADA, &["verify"]).refused(4);
+        assert!(error.contains("gt up"), "{error}");
+        desk.gt("town", &["up"]).ok();
+        assert_eq!(count(&up), before);
+    }
+    fs::remove_file(&told).unwrap();
+    assert_eq!(up.verify()["known"], false);
+}
+
+/// The daemon ends while a gate runs for somebody who waits.
+fn cut_off(up: &Up, told: &Path, ends: &str) {
+    let desk = &up.desk;
     std::thread::scope(|scope| {
         let cut = scope.spawn(|| desk.gt(ADA, &["verify"]));
         let (send, runs) = mpsc::channel();
-        let from = told.clone();
+        let from = told.to_owned();
         std::thread::spawn(move || {
             let mut text = String::new();
             let read = fs::File::open(from).and_then(|mut fifo| fifo.read_to_string(&mut text));
             send.send(read.map(|_| text))
         });
         assert_eq!(runs.recv_timeout(WITHIN).unwrap().unwrap(), "on\n");
-        let pid = desk.read("town/daemon/daemon.pid");
-        assert!(Command::new("kill").args(["-9", pid.trim()]).status().unwrap().success());
+        if ends == "kill" {
+            let pid = desk.read("town/daemon/daemon.pid");
+            assert!(Command::new("kill").args(["-9", pid.trim()]).status().unwrap().success());
+        } else {
+            desk.gt("town", &["down"]).ok();
+        }
         let cut = cut.join().unwrap();
         assert_eq!(cut.code, 4, "{}{}", cut.out, cut.err);
-        assert!(cut.err.contains("proves nothing"), "{}", cut.err);
+        assert!(cut.err.contains("verify again"), "{}", cut.err);
     });
-    let error = desk.gt(ADA, &["verify"]).refused(4);
-    assert!(error.contains("gt up"), "{error}");
-    fs::remove_file(&told).unwrap();
-    desk.gt("town", &["up"]).ok();
-    assert_eq!(count(&up), before);
-    assert_eq!(up.verify()["known"], false);
 }
 
 #[test]
