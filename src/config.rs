@@ -38,6 +38,7 @@ use crate::model::ids::RigName;
 use crate::model::merge::GateSpec;
 use crate::model::merge::LandingStyle;
 use crate::model::merge::TestsWanted;
+use crate::model::value::Name;
 
 /// All settings of a town, complete: every field has a default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,6 +154,8 @@ pub struct QueueDefaults {
     pub batch_wait_ms: i64,
     /// Runs of all gates at once.
     pub slots: usize,
+    /// Runs of all gates at once that were asked for ahead of the queue (`gt verify`), per rig.
+    pub verify_slots: usize,
     /// Most innocents sent back because of flaky gates, in a million merge requests.
     pub evict_error_ppm: i64,
     /// Milliseconds that a green run of the target speaks for it when the first of a stack is red.
@@ -170,6 +173,7 @@ impl Default for QueueDefaults {
             batch_max: 64,
             batch_wait_ms: 0,
             slots: 2,
+            verify_slots: 1,
             evict_error_ppm: 100,
             base_age_ms: 60 * 60_000,
             stuck_max: 3,
@@ -398,7 +402,8 @@ impl Settings {
         Life { history_keep_ms: self.history.keep, ..self.life.clone() }
     }
 
-    /// How a rig's queue runs. `target` is what the registry says; a rig's own `target` wins.
+    /// How a rig's queue runs. `target` is what the registry says; a rig's own `target` wins. The
+    /// environment is left to whoever knows it.
     #[must_use]
     pub fn queue_settings(&self, rig: &RigName, target: &str) -> QueueSettings {
         let own = self.rigs.get(rig.as_str()).cloned().unwrap_or_default();
@@ -422,6 +427,7 @@ impl Settings {
             target: own.target.unwrap_or_else(|| target.to_owned()),
             gates: setup.into_iter().chain(gates.into_iter().map(spec)).collect(),
             gates_none,
+            environment: Name::default(),
             style: own.landing_style.unwrap_or(self.queue.landing_style),
             batch_max: own.batch_max.unwrap_or(self.queue.batch_max),
             batch_wait_ms: self.queue.batch_wait_ms,

@@ -7,6 +7,7 @@ pub mod count;
 mod one;
 pub mod pool;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,19 +25,51 @@ use crate::adapters::host::HostDir;
 use crate::adapters::host::tree;
 use crate::adapters::layout::Town;
 use crate::adapters::layout::component;
+use crate::adapters::token::sha256_hex;
 use crate::adapters::token::short_hash;
 use crate::adapters::world::RealWorld;
 use crate::adapters::world::WorldError;
+use crate::adapters::world::WorldSettings;
 use crate::model::ids::RigName;
 use crate::model::ids::RunId;
 use crate::model::ids::Sha;
 use crate::model::merge::GateResult;
 use crate::model::merge::GateSpec;
 use crate::model::merge::Verdict;
+use crate::model::value::Name;
 
 /// How long the hosts of an abandoned run may take to end.
 const ABANDONED_WITHIN: u32 = 100;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Where a person's files are says nothing of a verdict.
+const HOME: &str = "HOME";
+/// Digits of an environment's digest.
+const DIGEST_DIGITS: usize = 16;
+
+/// The environment of every gate, but for its own directory for temporary files.
+fn environment(settings: &WorldSettings) -> BTreeMap<String, String> {
+    let mut env = settings.base_env.clone();
+    env.retain(|key, _| ["PATH", HOME, "LANG", "TERM"].contains(&key.as_str()));
+    env.extend(settings.gate_env.clone());
+    env.insert("CI".to_owned(), "true".to_owned());
+    env
+}
+
+/// A digest of what a verdict may depend on beside the tree and the gates, as far as it is known:
+/// the gates' variables except for the home directory, the system and its architecture. The setup
+/// step is one of the gates.
+#[must_use]
+pub fn environment_digest(settings: &WorldSettings) -> Name {
+    let mut env = environment(settings);
+    env.remove(HOME);
+    let mut text = format!("{}\0{}\0", std::env::consts::OS, std::env::consts::ARCH);
+    for (key, value) in env {
+        text.push_str(&format!("{key}={value}\0"));
+    }
+    let mut digest = sha256_hex(text.as_bytes());
+    digest.truncate(DIGEST_DIGITS);
+    Name(digest)
+}
 
 /// One run to do.
 #[derive(Clone, Debug)]

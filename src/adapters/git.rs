@@ -5,6 +5,8 @@
 //! and the ledger are none of its business: it acts, looks, and says what it found.
 
 pub mod cli;
+pub mod follow;
+pub mod handle;
 pub mod head;
 pub mod history;
 pub mod land;
@@ -34,6 +36,8 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::adapters::git::cli::Git;
+use crate::adapters::git::handle::Handle;
+use crate::adapters::git::handle::Handles;
 use crate::adapters::layout::BadName;
 use crate::adapters::layout::Town;
 use crate::model::ids::RigName;
@@ -226,6 +230,8 @@ pub struct RigGit {
     pub owner_email: String,
     /// Bound of one git command.
     pub timeout: Duration,
+    /// The open repositories.
+    pub handles: Handles,
 }
 
 impl RigGit {
@@ -245,10 +251,10 @@ impl RigGit {
     ///
     /// # Errors
     /// The canonical clone is not there, or of a kind that libgit2 cannot read.
-    pub fn open(&self) -> Result<Repository, GitError> {
+    pub fn open(&self) -> Result<Handle, GitError> {
         let dir = self.dir();
-        Repository::open(&dir)
-            .map_err(lib(format!("open {}; `gt rig add` makes it", dir.display())))
+        let opened = self.handles.take(&dir);
+        opened.map_err(lib(format!("open {}; `gt rig add` makes it", dir.display())))
     }
 
     /// The ref that stands for the target in the canonical clone.
@@ -318,7 +324,11 @@ impl RigGit {
                 {
                     tried += 1;
                 }
-                answer => return answer.map(|_| ()),
+                answer => {
+                    // An open one may not see packs that came meanwhile.
+                    self.handles.forget(&self.dir());
+                    return answer.map(|_| ());
+                }
             }
         }
     }
@@ -330,7 +340,7 @@ impl RigGit {
     /// The remote does not answer.
     pub fn remote_branch(&self, branch: &str) -> Result<Option<Oid>, GitError> {
         if self.landing == Landing::Canonical {
-            return ref_commit(&self.open()?, &self.kept_branch(branch));
+            return ref_commit(&*self.open()?, &self.kept_branch(branch));
         }
         let name = format!("refs/heads/{branch}");
         Ok(self.ask_remote(&[&name])?.first().map(|(_, at)| *at))
@@ -384,7 +394,7 @@ impl RigGit {
     /// # Errors
     /// The commit is not in the repository.
     pub fn commit_tree(&self, commit: &Sha) -> Result<Sha, GitError> {
-        Ok(sha(tree_of(&self.open()?, oid(commit)?)?))
+        Ok(sha(tree_of(&*self.open()?, oid(commit)?)?))
     }
 
     /// Whether `ancestor` is `commit` or reachable from it.
@@ -392,7 +402,7 @@ impl RigGit {
     /// # Errors
     /// Either is not in the repository.
     pub fn is_ancestor(&self, ancestor: &Sha, commit: &Sha) -> Result<bool, GitError> {
-        contains(&self.open()?, oid(commit)?, oid(ancestor)?)
+        contains(&*self.open()?, oid(commit)?, oid(ancestor)?)
     }
 
     /// The commits reachable from `to` and not from `from`, oldest first.
@@ -400,7 +410,7 @@ impl RigGit {
     /// # Errors
     /// Either is not in the repository.
     pub fn commits_between(&self, from: &Sha, to: &Sha) -> Result<Vec<Sha>, GitError> {
-        let commits = between(&self.open()?, oid(from)?, oid(to)?)?;
+        let commits = between(&*self.open()?, oid(from)?, oid(to)?)?;
         Ok(commits.into_iter().map(sha).collect())
     }
 
@@ -409,6 +419,6 @@ impl RigGit {
     /// # Errors
     /// It was never seen.
     pub fn target_tip(&self) -> Result<Sha, GitError> {
-        Ok(sha(self.known_target(&self.open()?, &self.target)?))
+        Ok(sha(self.known_target(&*self.open()?, &self.target)?))
     }
 }

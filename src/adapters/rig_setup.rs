@@ -19,6 +19,7 @@ use crate::adapters::git::RigGit;
 use crate::adapters::git::cli::Git;
 use crate::adapters::git::contains;
 use crate::adapters::git::file;
+use crate::adapters::git::handle::Handles;
 use crate::adapters::git::lib;
 use crate::adapters::git::place::redirect;
 use crate::adapters::git::ref_commit;
@@ -165,6 +166,7 @@ impl RigSetup {
             target,
             owner_email: self.owner_email.clone(),
             timeout: self.timeout,
+            handles: Handles::default(),
         }
     }
 
@@ -210,7 +212,7 @@ impl RigSetup {
             }
         };
         let name = format!("refs/remotes/origin/{target}");
-        if ref_commit(&git.open()?, &name)?.is_none() {
+        if ref_commit(&*git.open()?, &name)?.is_none() {
             return Err(SetupError::NoTarget { source_repo: source.to_owned(), target });
         }
         Ok(target)
@@ -468,7 +470,7 @@ fn unpushable(git: &RigGit, source: &str, target: &str) -> Result<Option<String>
             .contains(&allowed.to_ascii_lowercase().as_str());
         return Ok((busy && !takes).then(|| format!("{path} has '{target}' checked out")));
     }
-    let tip = git.known_target(&git.open()?, target)?;
+    let tip = git.known_target(&*git.open()?, target)?;
     let refspec = format!("{tip}:refs/heads/{target}");
     match git.cli().run(&["push", "--quiet", "--dry-run", "origin", &refspec]) {
         Ok(_) => Ok(None),

@@ -239,9 +239,11 @@ mod tests {
         2. Read the project before you change it. Run its tests where you can.
         3. Commit on this branch, in small commits with `we-1a2` in the message. Do not push and
            do not switch branches: the town pushes what you hand in.
-        4. Hand in with `gt done`. It needs a clean worktree and at least one commit. The merge queue then
+        4. `gt verify` has the gates run on what is committed here, as it would land. What is green then
+           lands without another run while the target stays where it is.
+        5. Hand in with `gt done`. It needs a clean worktree and at least one commit. The merge queue then
            runs the gates; only what is green lands.
-        5. If nothing has to change, say why: `gt done --no-change "REASON"`.
+        6. If nothing has to change, say why: `gt done --no-change "REASON"`.
 
         After `gt done` your session is over: stop. If it comes back red, you get it again with the verdict.
 

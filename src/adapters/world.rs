@@ -3,6 +3,8 @@
 //! [`RealWorld`] is the production one: git, hosts and files under a town's root. Every verb may
 //! be repeated; none decides anything.
 
+mod together;
+
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::future::Future;
@@ -12,8 +14,6 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::RwLock;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -26,6 +26,7 @@ use crate::adapters::gates::pool::Pools;
 use crate::adapters::git::GitError;
 use crate::adapters::git::Landing;
 use crate::adapters::git::RigGit;
+use crate::adapters::git::handle::Handles;
 use crate::adapters::git::reap::Removal;
 use crate::adapters::layout::BadName;
 use crate::adapters::layout::Town;
@@ -37,6 +38,7 @@ use crate::model::effect::Effect;
 use crate::model::effect::Outcome;
 use crate::model::effect::SessionSpec;
 use crate::model::ids::RigName;
+use together::Shared;
 
 /// What performs effects.
 pub trait World: Send + Sync + 'static {
@@ -136,19 +138,6 @@ pub enum WorldError {
     Job(#[from] tokio::task::JoinError),
 }
 
-/// Work of one rig that is done together with what waits meanwhile.
-#[derive(Debug, Default)]
-struct Shared {
-    removing: Arc<tokio::sync::Mutex<()>>,
-    /// Branches to be removed.
-    waiting: Mutex<Vec<(Removal, Told)>>,
-    following: Arc<tokio::sync::Mutex<()>>,
-    /// The target has moved since its checkouts followed.
-    behind: AtomicBool,
-}
-
-type Told = tokio::sync::oneshot::Sender<Result<Outcome, GitError>>;
-
 /// The production world.
 #[derive(Clone, Debug)]
 pub struct RealWorld {
@@ -163,6 +152,7 @@ struct Inner {
     worktrees: Mutex<HashMap<RigName, Arc<tokio::sync::Mutex<()>>>>,
     jobs: Arc<Semaphore>,
     pools: Arc<Pools>,
+    handles: Handles,
     shared: Mutex<HashMap<RigName, Arc<Shared>>>,
     /// How much goes on that no answer waits for.
     later: tokio::sync::watch::Sender<usize>,
@@ -197,6 +187,7 @@ impl RealWorld {
             worktrees: Mutex::default(),
             jobs,
             pools: Arc::default(),
+            handles: Handles::default(),
             shared: Mutex::default(),
             later: tokio::sync::watch::Sender::new(0),
         };
@@ -231,13 +222,15 @@ impl RealWorld {
         *self.inner.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
     }
 
-    /// Clears what a daemon that was killed may have left locked. Called once, before any effect.
+    /// Clears what a daemon that was killed may have left locked, and brings after it what it left
+    /// behind. Called once, before any effect.
     pub fn recover(&self) {
         for rig in self.settings().rigs.keys() {
             let swept = self.rig(rig).map(|git| git.sweep_own_locks());
             if let Ok(Err(error)) = swept {
                 tracing::warn!(%rig, %error, "a lock stays");
             }
+            self.catch_up(rig.clone());
         }
     }
 
@@ -283,6 +276,7 @@ impl RealWorld {
             target: site.target.clone(),
             owner_email: settings.owner_email.clone(),
             timeout: Duration::from_millis(settings.git_timeout_ms),
+            handles: self.inner.handles.clone(),
         })
     }
 
@@ -304,6 +298,9 @@ impl RealWorld {
         let permit = self.inner.jobs.clone().acquire_owned().await.ok();
         let answer = tokio::task::spawn_blocking(move || {
             let answer = work(git);
+            if answer.is_err() {
+                same.handles.forget(&same.dir());
+            }
             if answer.as_ref().is_err_and(GitError::is_locked)
                 && let Err(error) = same.sweep_stale_locks()
             {
@@ -378,53 +375,6 @@ impl RealWorld {
                 Ok(Outcome::Failed { error })
             }
         }
-    }
-
-    /// Brings the checkouts that people look at to the target, once for all landings meanwhile.
-    fn follow(&self, rig: RigName) {
-        let shared = self.shared(&rig);
-        shared.behind.store(true, Ordering::SeqCst);
-        let world = self.clone();
-        self.later(async move {
-            let alone = shared.following.clone().lock_owned().await;
-            if !shared.behind.swap(false, Ordering::SeqCst) {
-                return Ok(());
-            }
-            world
-                .job(&rig, move |git| {
-                    let followed = git.follow_checkouts();
-                    drop(alone);
-                    followed
-                })
-                .await
-        });
-    }
-
-    /// Removes a branch together with those of the same rig that wait meanwhile: whoever has the
-    /// lock takes them all and tells the others.
-    async fn remove_branch(&self, rig: &RigName, removal: Removal) -> Result<Outcome, WorldError> {
-        let (tell, told) = tokio::sync::oneshot::channel();
-        let queue = self.shared(rig);
-        queue.waiting.lock().unwrap_or_else(PoisonError::into_inner).push((removal, tell));
-        let alone = queue.removing.clone().lock_owned().await;
-        let all =
-            std::mem::take(&mut *queue.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        if all.is_empty() {
-            // Another one has had it done.
-            drop(alone);
-        } else {
-            self.job(rig, move |git| {
-                let (removals, tells): (Vec<Removal>, Vec<_>) = all.into_iter().unzip();
-                for (tell, answer) in tells.into_iter().zip(git.remove_branches(&removals)?) {
-                    // One whose effect was dropped does not wait any more.
-                    drop(tell.send(answer));
-                }
-                drop(alone);
-                Ok(())
-            })
-            .await?;
-        }
-        Ok(told.await.map_err(|_| WorldError::Together)??)
     }
 
     async fn spawn(&self, spec: SessionSpec) -> Result<Outcome, WorldError> {

@@ -6,6 +6,7 @@
 mod books;
 mod dolt;
 mod live;
+mod verify;
 
 use std::fs;
 use std::io;
@@ -30,6 +31,7 @@ use crate::actors::town::Town as Running;
 use crate::adapters::clock;
 use crate::adapters::clock::MonotonicClock;
 use crate::adapters::files;
+use crate::adapters::gates;
 use crate::adapters::layout::Town;
 use crate::adapters::sessions::Sessions;
 use crate::adapters::token;
@@ -54,7 +56,9 @@ use crate::gateway::desk::Desk;
 use crate::gateway::http;
 use crate::gateway::http::Door;
 use crate::machines::supervision::Intensity;
+use crate::messages::QueueSettings;
 use crate::model::ids::Db;
+use crate::model::value::Name;
 use crate::store::ledger::Ledger;
 use crate::store::port::HeldLedger;
 
@@ -96,13 +100,16 @@ pub fn run_daemon(root: &Path) -> Result<(), TownError> {
 }
 
 /// The rigs of a town as its actors need them.
-pub(super) fn rigs(settings: &Settings, registry: &Registry) -> Vec<Rig> {
+pub(super) fn rigs(settings: &Settings, registry: &Registry, environment: &Name) -> Vec<Rig> {
     let rigs = registry.rigs.iter().map(|(name, entry)| {
         let target = wiring::target(settings, name, entry);
         Rig {
             name: name.clone(),
             prefix: entry.beads.prefix.clone(),
-            queue: settings.queue_settings(name, &target),
+            queue: QueueSettings {
+                environment: environment.clone(),
+                ..settings.queue_settings(name, &target)
+            },
         }
     });
     rigs.collect()
@@ -157,7 +164,8 @@ async fn serve(town: Town) -> Result<(), TownError> {
     let keep = Arc::new(TownKeep::new(town.root().to_owned(), held.clone(), &settings));
     let parts = Parts::new(clock.clone(), held.clone(), Arc::new(world.clone()), limits)
         .with_keep(keep, settings.life());
-    let rigs = rigs(&settings, &registry);
+    let environment = gates::environment_digest(&world.settings());
+    let rigs = rigs(&settings, &registry, &environment);
     let running = Running::start(parts.clone(), rigs, Intensity::default()).await?;
     if let Some(tender) = &tender {
         tender.watch(parts.clone(), running.stores());
@@ -286,7 +294,8 @@ fn reload(keeper: &Keeper, running: &Running) -> Result<usize, TownError> {
     let base = env::base(&settings.pass_env);
     keeper.world.configure(wiring::world_settings(&settings, &registry, exe, base)?);
     *keeper.databases.write().unwrap_or_else(PoisonError::into_inner) = registry.databases();
-    let rigs = rigs(&settings, &registry);
+    let environment = gates::environment_digest(&keeper.world.settings());
+    let rigs = rigs(&settings, &registry, &environment);
     let count = rigs.len();
     let names: Vec<_> = rigs.iter().map(|rig| rig.name.clone()).collect();
     running.keep_rigs(&names);

@@ -37,10 +37,14 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 /// How long it waits where a whole database is worked on.
 const UPKEEP_WITHIN: Duration = Duration::from_secs(3_600);
 
+/// How long it waits for gates, which have time-outs of their own.
+const VERIFY_WITHIN: Duration = Duration::from_secs(24 * 3_600);
+
 /// How long a command waits for the answer to a request.
 fn patience(request: &Request) -> Duration {
     match request {
         Request::Control(Control::Upkeep { .. }) => UPKEEP_WITHIN,
+        Request::Verify(_) => VERIFY_WITHIN,
         _ => ANSWER_WITHIN,
     }
 }
@@ -114,6 +118,8 @@ fn failed(request: &Request, error: ClientError) -> DoorError {
                 Request::Hello | Request::Read(_) => {
                     DoorError::new("unavailable", text).hint("try again; 'gt status' tells more")
                 }
+                Request::Verify(_) => DoorError::new("unavailable", text)
+                    .hint("what was cut off proves nothing: 'gt status', then verify again"),
                 Request::Write { .. } | Request::Done { .. } | Request::Control(_) => {
                     DoorError::new("unknown_outcome", text)
                         .hint("it may stand or not: look with 'bd show' or 'gt status' first")

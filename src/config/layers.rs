@@ -396,6 +396,7 @@ fn bounds(settings: &Settings) -> Option<(Vec<&'static str>, String)> {
         (vec!["queue", "batch_max"], settings.queue.batch_max),
         (vec!["life", "decay_batch"], settings.life.decay_batch),
         (vec!["queue", "slots"], settings.queue.slots),
+        (vec!["queue", "verify_slots"], settings.queue.verify_slots),
         (vec!["git_jobs"], settings.git_jobs),
         (vec!["store", "readers"], settings.store.readers),
     ];

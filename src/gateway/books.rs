@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use crate::messages::SubmitError;
 use crate::messages::door::Control;
 use crate::messages::door::DoorError;
+use crate::messages::door::Verify;
+use crate::messages::views::VerifyView;
 use crate::model::ids::BeadId;
 use crate::model::ids::Db;
 use crate::model::ids::RigName;
@@ -130,6 +132,13 @@ pub trait Live: Send + Sync {
     /// # Errors
     /// What was refused or failed, and what to do.
     fn control(&self, control: Control) -> Result<serde_json::Value, DoorError>;
+
+    /// Runs the gates of a rig on a commit as it would land, and records what they say; waits
+    /// until they are done. `actor` asked for it.
+    ///
+    /// # Errors
+    /// What was refused or failed, and what to do; then nothing is recorded.
+    fn verify(&self, wanted: &Verify, actor: &str) -> Result<VerifyView, DoorError>;
 
     /// What the daemon says of itself, for the status: a JSON object.
     fn stats(&self) -> serde_json::Value;

@@ -35,6 +35,8 @@ use crate::messages::door::HelloView;
 use crate::messages::door::PROTOCOL;
 use crate::messages::door::Query;
 use crate::messages::door::Request;
+use crate::messages::door::Verify;
+use crate::messages::views::VerifyView;
 use crate::model::agent::Submission;
 use crate::model::ids::Db;
 use crate::model::ids::Sha;
@@ -88,6 +90,7 @@ impl Desk {
             Request::Hello => result(&self.hello()),
             Request::Write { db, ops } => self.write(&caller, db, ops),
             Request::Done { head, no_change } => self.done(&caller, head, no_change.as_deref()),
+            Request::Verify(wanted) => result(&self.verify(&caller, wanted)?),
             Request::Control(control) => self.control(&caller, control),
             Request::Read(query) => self.question(&caller, query, now_ms),
         }
@@ -137,6 +140,24 @@ impl Desk {
             Op::Submit { agent: known.agent.clone(), incarnation: known.incarnation, submission };
         let facts = self.submit(&known.db, &known.actor, vec![op])?;
         Ok(Answer { facts, result: Value::Null })
+    }
+
+    /// An agent may have its own rig's gates run: what they say is theirs, not the agent's.
+    fn verify(&self, caller: &Caller, wanted: &Verify) -> Result<VerifyView, DoorError> {
+        self.check_db(&Db::from(&wanted.rig))?;
+        if let Some(known) = caller.session()
+            && known.db.rig().as_ref() != Some(&wanted.rig)
+        {
+            let text = format!("{} has nothing to verify in {}", known.actor, wanted.rig);
+            return Err(DoorError::new("denied", text).hint("run it in your own worktree"));
+        }
+        let Some(live) = &self.live else {
+            let text = "the town is not running, and only its daemon can say what gates said";
+            return Err(DoorError::new("unavailable", text).hint(
+                "start it with 'gt up'; without a verification the queue runs the gates itself",
+            ));
+        };
+        live.verify(wanted, caller.author())
     }
 
     fn control(&self, caller: &Caller, control: &Control) -> Result<Answer, DoorError> {

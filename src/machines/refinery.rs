@@ -34,14 +34,12 @@ use crate::model::merge::GateResult;
 use crate::model::merge::Going;
 use crate::model::merge::Stack;
 use crate::model::merge::Verdict;
-use crate::model::merge::gates_digest;
 use crate::model::mutant;
 use crate::model::mutant::Mutant;
 use crate::model::ops::Op;
 use crate::model::rows::Queue;
 use crate::model::tx::Tx;
 use crate::model::tx::TxError;
-use crate::model::value::Name;
 pub use view::View;
 
 /// The chance that a target is red of which no recent green run is known.
@@ -74,10 +72,6 @@ impl Refinery {
     #[must_use]
     pub fn new(rig: RigName, settings: QueueSettings, limits: Limits) -> Self {
         Self { rig, settings, limits, driver: Driver::default(), swept: false }
-    }
-
-    fn digest(&self) -> Name {
-        gates_digest(&self.settings.gates, self.settings.gates_none)
     }
 
     fn pursue(&mut self, d: &mut Decision, view: &View, now: i64) {
@@ -116,12 +110,12 @@ impl Refinery {
         }
     }
 
-    /// Whether a run is one of the present gates.
+    /// Whether a run is one of the present gates in the present environment.
     fn judges(&self, view: &View, going: &Going) -> bool {
-        view.gates_of(&going.run).is_none_or(|gates| gates == self.digest())
+        view.judged(&going.run, &self.settings.judge())
     }
 
-    /// The gates were changed while others ran: what those say, and what the present ones would
+    /// The gates, or their environment, were changed while others ran: what those say, and what the present ones would
     /// say, must not be recorded as the other's.
     fn start_over(&self, d: &mut Decision, runs: &[Going]) {
         let rig = self.rig.clone();
@@ -209,7 +203,12 @@ impl Refinery {
         match self.next(view, search, now) {
             Move::Test(lens) => d.ops.extend(lens.into_iter().map(|len| {
                 let run = format!("{rig}-{}-{len}-{}", search.stack.number, view.tries(len));
-                Op::StartRun { rig: rig.clone(), run: RunId(run), len, gates: self.digest() }
+                Op::StartRun {
+                    rig: rig.clone(),
+                    run: RunId(run),
+                    len,
+                    judge: self.settings.judge(),
+                }
             })),
             Move::Land(len) => self.land(d, view, len, None),
             Move::Blame { item: 1, doubt_ppm } => {
@@ -235,7 +234,7 @@ impl Refinery {
     fn next(&self, view: &View, search: &Search<'_>, now: i64) -> Move {
         let learner = search.queue.learner.clone().unwrap_or_default();
         let fresh = now - self.settings.base_age_ms;
-        let seen = view.seen(&self.digest(), search.queue.retry_after, fresh);
+        let seen = view.seen(&self.settings.judge(), search.queue.retry_after, fresh);
         let risks: Vec<f64> = search.risks.iter().map(|ppm| *ppm as f64 / 1e6).collect();
         let running: Vec<usize> = search.runs.iter().map(|going| going.len).collect();
         // Runs of a cycle that is over still hold their slots.
@@ -261,7 +260,7 @@ impl Refinery {
     fn land(&self, d: &mut Decision, view: &View, len: usize, culprit: Option<i64>) {
         let rig = self.rig.clone();
         let unproven = || mutant::planted(Mutant::LandWithoutProof).then(|| RunId::from("none"));
-        let Some(proof) = view.proof(len, &self.digest()).or_else(unproven) else { return };
+        let Some(proof) = view.proof(len, &self.settings.judge()).or_else(unproven) else { return };
         d.ops.push(Op::BeginLanding { rig, len, culprit, proof });
     }
 

@@ -58,8 +58,21 @@ pub enum Request {
         /// Nothing to merge, and why.
         no_change: Option<String>,
     },
+    /// `gt verify`: run the gates on a commit as it would land; answered as `VerifyView`.
+    Verify(Verify),
     /// Something of the running town.
     Control(Control),
+}
+
+/// What is to be verified.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verify {
+    /// The rig.
+    pub rig: RigName,
+    /// The branch, as the queue would be told it.
+    pub branch: String,
+    /// Its tip.
+    pub head: Sha,
 }
 
 /// A question.

@@ -4,7 +4,10 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::model::merge::GateSpec;
+use crate::model::merge::Judge;
 use crate::model::merge::LandingStyle;
+use crate::model::merge::gates_digest;
+use crate::model::value::Name;
 
 /// How a rig's queue runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +20,8 @@ pub struct QueueSettings {
     pub gates: Vec<GateSpec>,
     /// The rig says that it has no gates (`gates: none`).
     pub gates_none: bool,
+    /// Digest of the environment that gates run in.
+    pub environment: Name,
     /// Most merge requests in one stack.
     pub batch_max: usize,
     /// Milliseconds that a merge request waits for others to be stacked with.
@@ -31,6 +36,15 @@ pub struct QueueSettings {
     pub stuck_max: i64,
     /// Returns of one bead before a person is told.
     pub rework_max: i64,
+}
+
+impl QueueSettings {
+    /// What a verdict of the present gates depends on.
+    #[must_use]
+    pub fn judge(&self) -> Judge {
+        let gates = gates_digest(&self.gates, self.gates_none);
+        Judge { gates, environment: self.environment.clone() }
+    }
 }
 
 /// Orders to a refinery.

@@ -7,6 +7,7 @@ mod dogs;
 mod past;
 mod queue;
 mod town;
+mod verify;
 
 use std::collections::BTreeMap;
 
@@ -49,6 +50,7 @@ pub use town::MrView;
 pub use town::QueueStatus;
 pub use town::RigStatus;
 pub use town::StatusView;
+pub use verify::VerifyView;
 
 /// Milliseconds since the epoch as RFC 3339; a time outside of years -9999 to 9999 is the epoch.
 #[must_use]

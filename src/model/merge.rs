@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::ids::BeadId;
 use super::ids::RunId;
 use super::ids::Sha;
+use super::rows::GateRun;
 use super::value::Name;
 use super::value::json_cell;
 use super::value::text_enum;
@@ -257,6 +258,42 @@ impl Stack {
         let (base, base_tree) = (self.commit(len).clone(), self.tree(len).clone());
         Self { number, base, base_tree, items: self.items[len..].to_vec() }
     }
+}
+
+/// What a verdict depends on beside the tree: a result counts only where both are the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judge {
+    /// Digest of the gates as configured.
+    pub gates: Name,
+    /// Digest of the environment that they run in.
+    pub environment: Name,
+}
+
+impl Judge {
+    /// Whether a run was of these gates in this environment.
+    #[must_use]
+    pub fn ran(&self, run: &GateRun) -> bool {
+        run.gates == self.gates && run.environment.as_ref() == Some(&self.environment)
+    }
+}
+
+/// A run of the gates ahead of the queue, on a commit as it would land.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verification {
+    /// The run.
+    pub run: RunId,
+    /// The commit.
+    pub commit: Sha,
+    /// Its tree.
+    pub tree: Sha,
+    /// What judged it.
+    pub judge: Judge,
+    /// Per gate.
+    pub results: Vec<GateResult>,
+    /// Who asked for it.
+    pub asked_by: Name,
+    /// When it began, in milliseconds since the epoch.
+    pub started_at: i64,
 }
 
 /// A short digest of the gates as configured: a result counts only for the gates that gave it.

@@ -1,7 +1,10 @@
 //! Every table. All databases have the same tables; D7 says which rows live where.
 
+mod tables;
+
 pub use super::lists::Ids;
 pub use super::lists::Results;
+pub use tables::TABLES;
 
 use super::agent::AgentState;
 use super::agent::Exit;
@@ -25,8 +28,6 @@ use super::merge::MrState;
 use super::merge::Returned;
 use super::merge::Verdict;
 use super::parcel::Parcel;
-use super::table::Row;
-use super::table::Table;
 use super::table::rows;
 use super::value::Name;
 
@@ -285,6 +286,10 @@ rows! {
         tree: Sha,
         /// Digest of the gates as configured.
         gates: Name,
+        /// Digest of the environment they ran in; null for a run of a version that kept none.
+        environment: Option<Name>,
+        /// Who asked for it ahead of the queue; null for the queue's own.
+        asked_by: Option<Name>,
         /// The answer; null while it runs.
         verdict: Option<Verdict>,
         /// Per gate.
@@ -470,31 +475,3 @@ rows! {
         value: String,
     }
 }
-
-/// Every table, in the order of creation.
-pub const TABLES: &[&Table] = &[
-    Meta::TABLE,
-    Counter::TABLE,
-    Bead::TABLE,
-    Dep::TABLE,
-    Label::TABLE,
-    Comment::TABLE,
-    Change::TABLE,
-    Agent::TABLE,
-    Session::TABLE,
-    Order::TABLE,
-    MergeRequest::TABLE,
-    Queue::TABLE,
-    GateRun::TABLE,
-    Landing::TABLE,
-    Convoy::TABLE,
-    Member::TABLE,
-    Mail::TABLE,
-    Nudge::TABLE,
-    Outbox::TABLE,
-    Cursor::TABLE,
-    Shadow::TABLE,
-    Watch::TABLE,
-    Escalation::TABLE,
-    DogRun::TABLE,
-];

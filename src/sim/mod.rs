@@ -30,6 +30,7 @@ use crate::machines::refinery::QueueSettings;
 use crate::model::ids::RigName;
 use crate::model::merge::GateSpec;
 use crate::model::merge::LandingStyle;
+use crate::model::value::Name;
 use cast::Casting;
 use people::People;
 use plan::Plan;
@@ -111,6 +112,7 @@ fn casting(config: &Config) -> Casting {
         target: "main".to_owned(),
         gates: vec![gate("test"), gate("lint")],
         gates_none: false,
+        environment: Name::default(),
         style: LandingStyle::default(),
         batch_max: 16,
         batch_wait_ms: 0,

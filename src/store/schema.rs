@@ -11,6 +11,7 @@ use std::path::Path;
 use crate::model::bead::BeadType;
 use crate::model::rows::Bead;
 use crate::model::rows::DogRun;
+use crate::model::rows::GateRun;
 use crate::model::rows::MergeRequest;
 use crate::model::rows::Meta;
 use crate::model::rows::Queue;
@@ -63,6 +64,7 @@ pub struct Step {
 pub static STEPS: &[Step] = &[
     Step { name: "make every table", run: make_tables },
     Step { name: "count work by an index; keep dog runs out of the history", run: count_work },
+    Step { name: "the life of a merge request", run: queue_life },
 ];
 
 /// The schema that this program writes.
@@ -193,6 +195,14 @@ fn count_work(conn: &mut dyn Conn) -> Result<(), ConnError> {
     let count = format!("{} NOT NULL DEFAULT 0", dialect.int);
     add_column(conn, MergeRequest::TABLE.name, "overtaken", &count)?;
     // The list of ignored tables comes before the table.
+    make_tables(conn)
+}
+
+/// Schema 2 knew a run by its gates alone, and only the queue ran them.
+fn queue_life(conn: &mut dyn Conn) -> Result<(), ConnError> {
+    let key = conn.dialect().key;
+    add_column(conn, GateRun::TABLE.name, "environment", key)?;
+    add_column(conn, GateRun::TABLE.name, "asked_by", key)?;
     make_tables(conn)
 }
 

@@ -122,6 +122,7 @@ const TABLE: &[(&str, Does)] = &[
     ("gt hook", Reads(&["web/polecats/ann", "--json"])),
     ("gt prime", Explains),
     ("gt done", Acts),
+    ("gt verify", Acts),
     ("gt polecat list", ReadsAlone(&["--json"])),
     ("gt polecat status", Reads(&["web/ann", "--json"])),
     ("gt polecat nuke", Acts),

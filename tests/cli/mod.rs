@@ -11,3 +11,4 @@ mod past;
 mod running;
 pub mod served;
 mod server_down;
+mod verify;

@@ -14,8 +14,8 @@ use super::desk::Desk;
 const WITHIN: Duration = Duration::from_secs(120);
 
 /// A running town that goes down when the test ends, however it ends.
-struct Up {
-    desk: Desk,
+pub struct Up {
+    pub desk: Desk,
 }
 
 impl Drop for Up {
@@ -29,7 +29,7 @@ impl Drop for Up {
 
 impl Up {
     /// With rig `web` of a bare remote, whose gate wants no `red.txt`.
-    fn new() -> Self {
+    pub fn new() -> Self {
         let desk = Desk::town();
         desk.bare("web.git");
         desk.gt("town", &["rig", "add", "web", "../web.git"]).ok();
@@ -39,7 +39,7 @@ impl Up {
         up
     }
 
-    fn bead(&self, title: &str, description: &str) -> String {
+    pub fn bead(&self, title: &str, description: &str) -> String {
         self.bead_in("web", title, description)
     }
 
@@ -51,7 +51,7 @@ impl Up {
     }
 
     /// Slings beads and waits until their convoy has landed.
-    fn do_all(&self, beads: &[&str]) {
+    pub fn do_all(&self, beads: &[&str]) {
         let mut sling = vec!["sling"];
         sling.extend(beads);
         sling.push("web");
@@ -59,7 +59,7 @@ impl Up {
     }
 
     /// Does something and waits until the town tells of it.
-    fn wait_for(&self, fact: &'static str, act: impl FnOnce()) {
+    pub fn wait_for(&self, fact: &'static str, act: impl FnOnce()) {
         let socket = Town::new(self.desk.path("town")).socket_path();
         let events = client::events(&socket).unwrap();
         let (send, landed) = mpsc::channel();

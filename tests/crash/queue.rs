@@ -12,6 +12,7 @@ pub fn play(town: &mut Town) {
     let add = ["crew", "add", "ada", "--rig", "alpha"];
     town.insist("gt", "town", &add, &["already", "there is"], |_| false);
     moved_target(town);
+    verified(town);
     red_branch(town);
     red_target(town);
 }
@@ -81,6 +82,15 @@ fn moved_target(town: &mut Town) {
     fs::remove_file(town.path("hold")).unwrap();
     town.until("both have landed", |town| town.is_closed("al-one") && town.is_closed("al-two"));
     town.closed.extend(["al-one", "al-two"].map(str::to_owned));
+}
+
+/// The gates run ahead of the queue; whoever dies, what is recorded ran, and it lands.
+fn verified(town: &mut Town) {
+    branch(town, "al-ver", "ver.txt");
+    town.insist("gt", ADA, &["verify"], &[], |_| false);
+    submit(town, "al-ver");
+    town.until("it landed", |town| town.is_closed("al-ver"));
+    town.closed.push("al-ver".to_owned());
 }
 
 /// A red branch comes back, also when it is tried again as it is; mended it lands.

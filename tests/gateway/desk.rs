@@ -5,6 +5,7 @@ use gastown::messages::door::Control;
 use gastown::messages::door::DoorError;
 use gastown::messages::door::Query;
 use gastown::messages::door::Request;
+use gastown::messages::door::Verify;
 use gastown::messages::views::AgentView;
 use gastown::messages::views::ConvoyView;
 use gastown::messages::views::HookView;
@@ -22,6 +23,8 @@ use gastown::model::ids::Sha;
 use gastown::model::mail::MailKind;
 use gastown::model::mail::MailState;
 use gastown::model::mail::Priority;
+use gastown::model::merge::Judge;
+use gastown::model::merge::Verification;
 use gastown::model::ops::AfterExit;
 use gastown::model::ops::Fact;
 use gastown::model::ops::NewBead;
@@ -159,6 +162,37 @@ fn each_caller_has_its_ops() {
     assert!(told(town.send(Some(TOKEN), Request::Control(control.clone()))).starts_with("denied"));
     assert!(town.send(None, Request::Control(control)).is_ok());
     assert!(town.write(None, "shop", release()).is_ok());
+}
+
+#[test]
+fn an_agent_has_its_own_rigs_work_verified() {
+    let town = Town::new();
+    let wanted = |rig: &str| {
+        let (rig, branch) = (RigName::from(rig), "b".to_owned());
+        Request::Verify(Verify { rig, branch, head: Sha::from("abc") })
+    };
+    let own = town.send(Some(TOKEN), wanted("shop"));
+    assert!(told(own).starts_with("not_now: abc for shop/polecats/alpha"));
+    let other = town.send(Some(TOKEN), wanted("ui"));
+    assert!(told(other).starts_with("denied: shop/polecats/alpha has nothing to verify in ui"));
+    assert!(told(town.send(None, wanted("ui"))).starts_with("not_now: abc for overseer"));
+    assert!(told(town.send(None, wanted("none"))).starts_with("not_found"));
+    // What gates said is not taken from anybody's words.
+    let judge = Judge::default();
+    let op = Op::RecordVerification {
+        rig: "shop".into(),
+        told: Verification {
+            run: "r".into(),
+            commit: "c".into(),
+            tree: "t".into(),
+            judge,
+            results: Vec::new(),
+            asked_by: "me".into(),
+            started_at: T0,
+        },
+    };
+    assert!(told(town.write(Some(TOKEN), "shop", op.clone())).starts_with("denied"));
+    assert!(told(town.write(None, "shop", op)).starts_with("denied"));
 }
 
 #[test]

@@ -18,6 +18,8 @@ use gastown::messages::door::DoorError;
 use gastown::messages::door::PROTOCOL;
 use gastown::messages::door::Query;
 use gastown::messages::door::Request;
+use gastown::messages::door::Verify;
+use gastown::messages::views::VerifyView;
 use gastown::model::ids::BeadId;
 use gastown::model::ids::Db;
 use gastown::model::ids::Identity;
@@ -153,6 +155,10 @@ impl Live for Running {
 
     fn control(&self, control: Control) -> Result<Value, DoorError> {
         Ok(json!({"asked": control}))
+    }
+
+    fn verify(&self, wanted: &Verify, actor: &str) -> Result<VerifyView, DoorError> {
+        Err(DoorError::new("not_now", format!("{} for {actor}", wanted.head)))
     }
 
     fn stats(&self) -> Value {

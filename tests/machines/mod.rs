@@ -15,4 +15,5 @@ mod refinery;
 mod refinery_search;
 mod relay;
 mod supervision;
+mod verification;
 mod witness;

@@ -27,6 +27,7 @@ use gastown::model::rows::GateRun;
 use gastown::model::rows::MergeRequest;
 use gastown::model::tx::Scan;
 use gastown::model::tx::TxExt;
+use gastown::model::value::Name;
 use proptest::prelude::ProptestConfig;
 use proptest::prelude::any;
 use proptest::prop_assert;
@@ -46,6 +47,7 @@ pub fn settings() -> QueueSettings {
         target: "main".to_owned(),
         gates: vec![gate],
         gates_none: false,
+        environment: Name::default(),
         style: LandingStyle::default(),
         batch_max: 16,
         batch_wait_ms: 0,

@@ -216,6 +216,8 @@ fn proofs_of_landings_and_present_sessions_stay() {
         commit_id: "c".into(),
         tree: "t".into(),
         gates: "g".into(),
+        environment: None,
+        asked_by: None,
         verdict: Some(gastown::model::merge::Verdict::Passed),
         results: Default::default(),
         mrs: Default::default(),

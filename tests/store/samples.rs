@@ -162,6 +162,8 @@ fn gate_run(full: bool) -> GateRun {
         commit_id: "f".repeat(40).into(),
         tree: "1".repeat(40).into(),
         gates: name("digest"),
+        environment: full.then(|| name("environment")),
+        asked_by: full.then(|| name("demo/polecats/ann")),
         verdict: full.then_some(Verdict::Failed),
         results: Results(if full { vec![result] } else { Vec::new() }),
         mrs: Ids(vec![id("gt-mr1"), id("gt-mr2")]),

@@ -203,30 +203,31 @@ async fn a_setup_step_comes_first_and_its_failure_says_nothing_of_the_commit() {
 #[tokio::test]
 async fn a_checkout_is_used_again_and_never_unclean() {
     let town = TestTown::new();
-    let inode = |text: &str| text.split_whitespace().next().unwrap().to_owned();
-    let dirty = "ls -di . && echo changed > README && echo target/ > .gitignore && mkdir target && \
+    let which = |text: &str| text.lines().next().unwrap().to_owned();
+    let dirty = "git rev-parse --git-dir && echo changed > README && echo target/ > .gitignore && mkdir target && \
                  echo x > target/ignored && echo x > untracked && git init -q nested && rm text && \
                  git update-index --assume-unchanged README && chmod a-w target";
     let got = results(town.gates("run-9", &town.tree(), vec![gate("g", dirty, 20_000)]).await);
     assert_eq!(got[0].verdict, Verdict::Passed, "{got:?}");
-    let first = inode(&got[0].tail);
+    let first = which(&got[0].tail);
     town.world.settled().await;
     assert!(!town.town.run(&town.rig, &RunId::from("run-9")).exists());
-    let look = "ls -di . && cat README && test -f text && git status --porcelain --ignored";
+    let look =
+        "git rev-parse --git-dir && cat README && test -f text && git status --porcelain --ignored";
     let seed = town.dir.path().join("seed");
     super::commit(&seed, "next", &[("next", "next\n")]);
     git(&seed, &["push", "--quiet", town.source.to_str().unwrap(), "main"]);
     town.stack(vec![]).await;
     let got = results(town.gates("run-10", &town.tree(), vec![gate("g", look, 20_000)]).await);
     assert_eq!(got[0].verdict, Verdict::Passed, "{got:?}");
-    assert_eq!(got[0].tail, format!("{first} .\nhello"), "the same directory, and clean");
+    assert_eq!(got[0].tail, format!("{first}\nhello"), "the same directory, and clean");
     town.world.settled().await;
 
-    // What waits is not trusted: of a file that came meanwhile the next run finds nothing.
+    // What waits is not trusted: a file that came meanwhile, and the checkout is made anew.
     let waiting = std::fs::read_dir(town.town.pool(&town.rig)).unwrap().next().unwrap().unwrap();
     std::fs::write(waiting.path().join("intruder"), "x\n").unwrap();
     let got = results(town.gates("run-11", &town.tree(), vec![gate("g", look, 20_000)]).await);
     assert_eq!(got[0].verdict, Verdict::Passed, "{got:?}");
-    // A number of a directory says nothing here: it is given again when the first one is gone.
+    assert_ne!(which(&got[0].tail), first);
     assert!(got[0].tail.ends_with("\nhello"), "{}", got[0].tail);
 }

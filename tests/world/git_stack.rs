@@ -305,3 +305,62 @@ async fn the_lock_of_a_dead_process_is_in_the_way_once() {
     town.world.recover();
     stacked(town.stack(vec![ann]).await);
 }
+
+#[tokio::test]
+async fn checkouts_that_a_death_left_behind_follow_at_the_next_start() {
+    let town = TestTown::new();
+    let base = town.target();
+    let ann = town.branch("ann", &[("a", "a\n")]).await;
+    let (_, items, _) = stacked(town.stack(vec![ann]).await);
+    assert_eq!(town.land(&base, &items).await, Outcome::Landed);
+    town.world.settled().await;
+    let view = town.town.refinery_rig(&town.rig);
+    let at = || git(&view, &["rev-parse", "HEAD"]);
+    git(&view, &["checkout", "--quiet", "--detach", base.as_str()]);
+    town.world.recover();
+    town.world.settled().await;
+    assert_eq!(at(), items[0].commit.0);
+    // Who put a branch or a commit of their own there keeps it.
+    git(&view, &["checkout", "--quiet", "-b", "mine", base.as_str()]);
+    town.world.recover();
+    town.world.settled().await;
+    assert_eq!(at(), base.0);
+    git(&view, &["checkout", "--quiet", "--detach"]);
+    let own = commit(&view, "own", &[("own", "own\n")]);
+    town.world.recover();
+    town.world.settled().await;
+    assert_eq!(at(), own.0);
+}
+
+#[tokio::test]
+async fn many_loose_objects_are_packed_after_a_landing() {
+    let town = TestTown::new();
+    let base = town.target();
+    let repo = git2::Repository::open(town.canonical()).unwrap();
+    // As many in one of the 256 directories as there are when all hold 7000.
+    let mut tree = repo.treebuilder(None).unwrap();
+    let blobs = (0..).map(|n: u32| n.to_string());
+    let seventeen = |text: &String| {
+        let id = git2::Oid::hash_object(git2::ObjectType::Blob, text.as_bytes());
+        id.unwrap().as_bytes()[0] == 0x17
+    };
+    for text in blobs.filter(seventeen).take(30) {
+        tree.insert(&text, repo.blob(text.as_bytes()).unwrap(), 0o100_644).unwrap();
+    }
+    let tree = repo.find_tree(tree.write().unwrap()).unwrap();
+    let who = git2::Signature::now("ann", "ann@example.org").unwrap();
+    repo.commit(Some("refs/heads/many"), &who, &who, "many", &tree, &[]).unwrap();
+    let loose = || std::fs::read_dir(repo.path().join("objects/17")).map_or(0, Iterator::count);
+    assert!(loose() >= 30);
+
+    let ann = town.branch("ann", &[("a", "a\n")]).await;
+    let bob = town.branch("bob", &[("b", "b\n")]).await;
+    let (_, items, _) = stacked(town.stack(vec![ann]).await);
+    assert_eq!(town.land(&base, &items).await, Outcome::Landed);
+    town.world.settled().await;
+    assert_eq!(loose(), 0);
+    assert_eq!(git(&town.canonical(), &["rev-parse", "many^{tree}"]), tree.id().to_string());
+    // The queue goes on with what is packed now.
+    let (base, items, _) = stacked(town.stack(vec![bob]).await);
+    assert_eq!(town.land(&base, &items).await, Outcome::Landed);
+}

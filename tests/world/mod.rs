@@ -234,7 +234,14 @@ impl Process {
     fn ends(&self) -> bool {
         let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
         let tv_sec = DEADLINE.as_secs().try_into().unwrap();
-        rustix::event::poll(&mut fds, Some(&Timespec { tv_sec, tv_nsec: 0 })).unwrap() == 1
+        let deadline = Timespec { tv_sec, tv_nsec: 0 };
+        loop {
+            match rustix::event::poll(&mut fds, Some(&deadline)) {
+                // Some child of this process has ended.
+                Err(rustix::io::Errno::INTR) => {}
+                found => return found.unwrap() == 1,
+            }
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::adapters::gates::GateRun;
 use crate::adapters::gates::at;
 use crate::adapters::gates::could_not;
 use crate::adapters::gates::count;
+use crate::adapters::gates::environment;
 use crate::adapters::gates::file_name;
 use crate::adapters::gates::log_name;
 use crate::adapters::host::EndRecord;
@@ -58,10 +59,7 @@ impl One {
         let tmp = dir.0.join("tmp");
         files::private_dir(&tmp).map_err(at(run, "gate directory"))?;
         let (log, shown) = log_name(town, request, gate);
-        let mut env = settings.base_env.clone();
-        env.retain(|key, _| ["PATH", "HOME", "LANG", "TERM"].contains(&key.as_str()));
-        env.extend(settings.gate_env.clone());
-        env.insert("CI".to_owned(), "true".to_owned());
+        let mut env = environment(settings);
         env.insert("TMPDIR".to_owned(), tmp.display().to_string());
         let mark = format!("TMPDIR={}", tmp.display());
         let spec = HostSpec {

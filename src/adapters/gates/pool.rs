@@ -4,10 +4,13 @@
 //! `refinery/pool/`, is cleaned there, and waits for another run. It is never handed out unclean:
 //! git's index of before the run is put back, so that nothing a gate told git hides a change; what
 //! is untracked or ignored is removed; the next commit is checked out by force over what is left;
-//! then git must find nothing to say. Whatever is not as it should be is thrown away.
+//! then there must be nothing that git's index does not know. Whatever is not as it should be is
+//! thrown away.
 
 use std::collections::HashMap;
 use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -187,14 +190,56 @@ fn clean(git: &RigGit, path: &Path) -> Result<(), GitError> {
 fn reuse(git: &RigGit, free: &Path, path: &Path, commit: &Sha) -> Result<(), GitError> {
     relocate(free, path)?;
     wary(git, path, &["checkout", "--quiet", "--force", "--detach", commit.as_str()])?;
-    let look = ["status", "--porcelain=v2", "--branch", "--ignored", "--untracked-files=all"];
-    let said = wary(git, path, &look)?;
-    let mut lines = said.lines();
-    let at = lines.next().and_then(|line| line.strip_prefix("# branch.oid "));
-    let other = lines.find(|line| !line.starts_with("# "));
-    if at != Some(commit.as_str()) || other.is_some() {
-        let what = other.or(at).unwrap_or("no commit").to_owned();
-        return Err(GitError::Refused(format!("{} is not clean: {what}", path.display())));
+    let admin = admin(path)?;
+    let at = fs::read_to_string(admin.join("HEAD")).map_err(file("the checkout's HEAD"))?;
+    let found = match at.trim() == commit.as_str() {
+        true => stranger(path, &admin)?,
+        false => Some(PathBuf::from(at.trim())),
+    };
+    if let Some(found) = found {
+        let what = format!("{} is not clean: {}", path.display(), found.display());
+        return Err(GitError::Refused(what));
     }
     keep_index(path)
+}
+
+/// The first thing in a checkout that its index does not know. What the index does know has just
+/// been checked out by force.
+fn stranger(path: &Path, admin: &Path) -> Result<Option<PathBuf>, GitError> {
+    let index = Index::open(&admin.join("index")).map_err(lib("open the checkout's index"))?;
+    // Paths, and whether they are directories in a checkout.
+    let mut known = HashMap::new();
+    for entry in index.iter() {
+        // A directory is known by what is in it; the innermost one most often is already.
+        let mut dir = &entry.path[..];
+        while let Some(at) = dir.iter().rposition(|byte| *byte == b'/') {
+            dir = &dir[..at];
+            if known.contains_key(dir) {
+                break;
+            }
+            known.insert(dir.to_vec(), true);
+        }
+        known.insert(entry.path, entry.mode == SUBMODULE);
+    }
+    let mut open = vec![(path.to_owned(), Vec::new())];
+    while let Some((dir, name)) = open.pop() {
+        let listed = fs::read_dir(&dir).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        for entry in listed.map_err(file(dir.display().to_string()))? {
+            let of = entry.file_name();
+            if name.is_empty() && of == ".git" {
+                continue;
+            }
+            let name = [&name[..], of.as_bytes()].concat();
+            let kind = entry.file_type().map_err(file("a file of a checkout"))?;
+            match (known.get(&name), kind.is_dir()) {
+                (Some(false), false) => {}
+                // Of a submodule there is an empty directory, and nothing is known in it.
+                (Some(true), true) => {
+                    open.push((entry.path(), [&name[..], b"/"].concat()));
+                }
+                (None | Some(_), _) => return Ok(Some(entry.path())),
+            }
+        }
+    }
+    Ok(None)
 }

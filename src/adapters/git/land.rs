@@ -194,22 +194,4 @@ impl RigGit {
             }
         }
     }
-
-    /// Brings the detached checkouts that people look at to the target; they are only a view.
-    ///
-    /// # Errors
-    /// The target was never seen.
-    pub fn follow_checkouts(&self) -> Result<(), GitError> {
-        let at = sha(self.known_target(&self.open()?, &self.target)?);
-        for dir in [self.town.refinery_rig(&self.rig), self.dir()] {
-            if !dir.is_dir() {
-                continue;
-            }
-            let git = self.cli().at(&dir);
-            if let Err(error) = git.run(&["checkout", "--quiet", "--detach", at.as_str()]) {
-                tracing::warn!(dir = %dir.display(), %error, "checkout does not follow the target");
-            }
-        }
-        Ok(())
-    }
 }

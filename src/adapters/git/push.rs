@@ -39,7 +39,7 @@ impl RigGit {
             if repo.find_commit(old).is_err() {
                 self.fetch(&[&format!("+refs/heads/{branch}:refs/remotes/origin/{branch}")])?;
             }
-            self.keep(&self.open()?, place, old, head)?;
+            self.keep(&*self.open()?, place, old, head)?;
         }
         // An empty expectation says that the branch must not be there.
         let expected = there.map_or_else(String::new, |old| old.to_string());

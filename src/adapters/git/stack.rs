@@ -196,6 +196,27 @@ impl RigGit {
         style: LandingStyle,
         candidates: &[Candidate],
     ) -> Result<Outcome, GitError> {
+        let built = self.stack(target, style, candidates)?;
+        if let Outcome::Stack { base, items, .. } = &built {
+            // A ref keeps the stack from being collected as garbage before it lands.
+            let tip = oid(items.last().map_or(base, |item| &item.commit))?;
+            let kept = self.open()?.reference("refs/gt/stack", tip, true, "stack").map(|_| ());
+            kept.map_err(lib("keep the stack by a ref"))?;
+        }
+        Ok(built)
+    }
+
+    /// The same, and no ref keeps it: for a look at what would land. Git collects no garbage that
+    /// is so young.
+    ///
+    /// # Errors
+    /// As [`RigGit::build_stack`].
+    pub fn stack(
+        &self,
+        target: &str,
+        style: LandingStyle,
+        candidates: &[Candidate],
+    ) -> Result<Outcome, GitError> {
         let base = self.refresh_target(target)?;
         self.fetch_heads(candidates)?;
         let repo = self.open()?;
@@ -226,9 +247,6 @@ impl RigGit {
                 }
             }
         }
-        // A ref keeps the stack from being collected as garbage before it lands.
-        repo.reference("refs/gt/stack", history.tip(), true, "stack")
-            .map_err(lib("keep the stack by a ref"))?;
         tracing::debug!(rig = %self.rig, items = items.len(), ways = ?stacker.merger.ways(), "stacked");
         let base_tree = sha(tree_of(&repo, base)?);
         Ok(Outcome::Stack { base: sha(base), base_tree, items, bounced })

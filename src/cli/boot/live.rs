@@ -21,6 +21,7 @@ use crate::adapters::failpoint;
 use crate::adapters::layout::Town;
 use crate::adapters::world::RealWorld;
 use crate::cli::boot::dolt::Tender;
+use crate::cli::boot::verify::Verifier;
 use crate::cli::town::crew;
 use crate::cli::town::error::TownError;
 use crate::cli::town::rig;
@@ -35,6 +36,8 @@ use crate::messages::SubmitError;
 use crate::messages::WitnessMessage;
 use crate::messages::door::Control;
 use crate::messages::door::DoorError;
+use crate::messages::door::Verify;
+use crate::messages::views::VerifyView;
 use crate::model::agent::AgentState;
 use crate::model::ids::BeadId;
 use crate::model::ids::Db;
@@ -121,6 +124,7 @@ impl Vault for Keeper {
 pub(super) struct DaemonLive {
     keeper: Keeper,
     started_ms: i64,
+    verifier: Verifier,
     /// One change of rigs and crews at a time: each reads the registry, works long, and writes it
     /// back. A repeated order waits for the first and finds its work done.
     changing: Mutex<()>,
@@ -129,7 +133,7 @@ pub(super) struct DaemonLive {
 impl DaemonLive {
     pub(super) fn new(keeper: Keeper) -> Self {
         let started_ms = keeper.parts.clock.now_ms();
-        Self { keeper, started_ms, changing: Mutex::default() }
+        Self { keeper, started_ms, verifier: Verifier::default(), changing: Mutex::default() }
     }
 
     fn changing(&self) -> MutexGuard<'_, ()> {
@@ -258,6 +262,10 @@ impl Live for DaemonLive {
             }
             Control::Nuke { rig, name } => self.nuke(&rig, &name),
         }
+    }
+
+    fn verify(&self, wanted: &Verify, actor: &str) -> Result<VerifyView, DoorError> {
+        self.verifier.verify(&self.keeper, wanted, actor)
     }
 
     fn stats(&self) -> Value {

@@ -28,6 +28,7 @@ pub mod sim;
 pub mod sling;
 pub mod status;
 pub mod store;
+pub mod verify;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -113,6 +114,8 @@ pub enum Command {
     Prime(hook::Prime),
     /// Hand in the work of this session.
     Done(done::Done),
+    /// Have the gates run on your work as it would land.
+    Verify(verify::Verify),
     /// Workers: list, status, nuke.
     #[command(subcommand, visible_alias = "polecats")]
     Polecat(polecat::Polecat),
@@ -178,6 +181,7 @@ impl Gt {
             Command::Hook(args) => args.run(&at),
             Command::Prime(args) => args.run(&at),
             Command::Done(args) => args.run(&at),
+            Command::Verify(args) => args.run(&at),
             Command::Polecat(args) => args.run(&at),
             Command::Crew(args) => args.run(&at),
             Command::Mq(args) => args.run(&at),

@@ -24,6 +24,7 @@ pub(super) fn stats(here: &Here, rig: Option<RigName>, json: bool) -> Result<u8,
             ("landed", format!("{} in {} landings", s.merged, s.landings)),
             ("culprits; other returns", format!("{}; {}", s.culprits, s.bounced)),
             ("gate runs (without an answer)", format!("{} ({})", s.runs, s.runs_without_answer)),
+            ("gate runs ahead of the queue", s.verifications.to_string()),
             ("gate runs per landed", cost),
             ("  the least for a line that never ends", format!("{:.2}", s.bound_per_merged)),
             ("  one by one", format!("{:.2}", s.serial_per_merged)),
@@ -55,7 +56,10 @@ pub(super) fn why(here: &Here, mr: &str, json: bool) -> Result<u8, DoorError> {
         let verdict = part.verdict.map_or("no answer".to_owned(), |verdict| verdict.to_string());
         vec![
             part.at.clone(),
-            part.run.to_string(),
+            match &part.verified_by {
+                Some(who) => format!("{} (verified by {who})", part.run),
+                None => part.run.to_string(),
+            },
             part.before.to_string(),
             part.behind.to_string(),
             verdict,

@@ -56,6 +56,9 @@ struct Landed {
     bead: Option<BeadId>,
     /// The run on the tip of its landing.
     run: RunId,
+    /// Who had that run made ahead of the queue; absent for the queue's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verified_by: Option<String>,
     /// The gates that passed there.
     gates: Vec<String>,
     landed_at: String,
@@ -102,10 +105,12 @@ fn say(proofs: &[Proof]) -> Result<u8, DoorError> {
         let (rig, target, count) = (&proof.rig, &proof.target, proof.commits.len());
         render::line(&format!("{rig} {target}: {state}, {count} commits landed by the town"))?;
         for landed in &proof.commits {
+            let ahead = landed.verified_by.as_ref();
+            let ahead = ahead.map_or_else(String::new, |who| format!(", verified by {who}"));
             let bead = landed.bead.as_ref().map_or("-", BeadId::as_str);
             let tree = landed.tree.as_ref().map_or("?", Sha::as_str);
             render::line(&format!(
-                "  {} tree {} {bead} run {} gates {}",
+                "  {} tree {} {bead} run {} gates {}{ahead}",
                 short(landed.commit.as_str()),
                 short(tree),
                 landed.run,
@@ -143,7 +148,7 @@ pub fn prove(git: &RigGit, landings: &[LandingView], mrs: &[MrView], decayed: &s
         outside: Vec::new(),
         problems: Vec::new(),
     };
-    match git.refresh_target(&target).or_else(|_| git.known_target(&git.open()?, &target)) {
+    match git.refresh_target(&target).or_else(|_| git.known_target(&*git.open()?, &target)) {
         Ok(tip) => proof.tip = Some(Sha(tip.to_string())),
         Err(error) => proof.problems.push(format!("branch '{target}' cannot be read: {error}")),
     }
@@ -224,6 +229,7 @@ fn prove_landing(
             mr: mr.map(|mr| mr.id.clone()),
             bead: mr.map(|mr| mr.bead.clone()),
             run: landing.run.clone(),
+            verified_by: landing.verified_by.clone(),
             gates: gates.clone(),
             landed_at: landing.landed_at.clone(),
             problems: own,

@@ -9,6 +9,7 @@ use crate::adapters::dolt;
 use crate::adapters::dolt::Site;
 use crate::adapters::git::Landing;
 use crate::adapters::git::RigGit;
+use crate::adapters::git::handle::Handles;
 use crate::adapters::layout::Town;
 use crate::adapters::rig_setup::RigSetup;
 use crate::adapters::world::RigSite;
@@ -230,6 +231,7 @@ pub fn rig_git(
         target: target(settings, rig, entry),
         owner_email: settings.owner.email.clone(),
         timeout: millis(settings.git_timeout),
+        handles: Handles::default(),
     })
 }
 

@@ -54,6 +54,7 @@ fn meant_for(op: &Op) -> For {
         | Op::BeginCycle { .. }
         | Op::StartRun { .. }
         | Op::FinishRun { .. }
+        | Op::RecordVerification { .. }
         | Op::BeginLanding { .. }
         | Op::FinishCycle { .. }
         | Op::AbandonCycle { .. }

@@ -41,6 +41,8 @@ impl Desk {
             let bounced = mrs.iter().filter(|mr| mr.verdict.is_some()).count() - culprits;
             let said =
                 |run: &&GateRun| matches!(run.verdict, Some(Verdict::Passed | Verdict::Failed));
+            let (asked, runs): (Vec<GateRun>, Vec<GateRun>) =
+                runs.into_iter().partition(|run| run.asked_by.is_some());
             let answered = runs.iter().filter(said).count();
             let silent =
                 runs.iter().filter(|run| run.verdict == Some(Verdict::CouldNotRun)).count();
@@ -55,6 +57,7 @@ impl Desk {
                 landings,
                 runs: answered,
                 runs_without_answer: silent,
+                verifications: asked.len(),
                 runs_per_merged: (merged > 0).then(|| answered as f64 / merged as f64),
                 bound_per_merged: learner.bound(),
                 serial_per_merged: 1.0 / (1.0 - learner.rate()),
@@ -78,18 +81,24 @@ impl Desk {
                 let Some(bead) = tx.find::<Bead>("by_id", id)? else { return Ok(None) };
                 let Some(mr) = tx.row::<MergeRequest>(&bead.seq)? else { return Ok(None) };
                 let same = tx.with::<MergeRequest>(Some("by_bead"), vec![mr.bead.to_value()])?;
-                Ok(Some((mr, same, all::<GateRun>(tx)?, all::<Queue>(tx)?.pop())))
+                let landings = all::<Landing>(tx)?;
+                let landed = landings.into_iter().find(|landing| landing.mrs.0.contains(id));
+                Ok(Some((mr, same, all::<GateRun>(tx)?, (all::<Queue>(tx)?.pop(), landed))))
             })?;
-            let Some((mr, same, mut runs, queue)) = found else { continue };
+            let Some((mr, same, mut runs, (queue, landed))) = found else { continue };
             runs.sort_by_key(|run| run.started_at);
             let learner: Learner = queue.and_then(|queue| queue.learner).unwrap_or_default();
             let part = |run: &GateRun| {
-                let before = run.mrs.0.iter().position(|one| one == id)?;
+                // A run ahead of the queue knows of no merge request; what landed by it does.
+                let proof = landed.as_ref().filter(|landing| landing.run == run.id);
+                let tested = if run.asked_by.is_some() { &proof?.mrs.0 } else { &run.mrs.0 };
+                let before = tested.iter().position(|one| one == id)?;
                 Some(PartView {
                     run: run.id.clone(),
                     at: rfc3339(run.started_at),
+                    verified_by: run.asked_by.as_ref().map(ToString::to_string),
                     before,
-                    behind: run.mrs.0.len() - before - 1,
+                    behind: tested.len() - before - 1,
                     verdict: run.verdict,
                 })
             };

@@ -249,6 +249,7 @@ impl Desk {
                     tested_tree: run.map(|run| run.tree.clone()),
                     verdict: run.and_then(|run| run.verdict),
                     gates_digest: run.map(|run| run.gates.to_string()),
+                    verified_by: run.and_then(|run| run.asked_by.as_ref()).map(Name::to_string),
                     gates: run.map(|run| run.results.0.clone()).unwrap_or_default(),
                     run: row.run,
                 }

@@ -6,6 +6,7 @@ use crate::model::ids::RunId;
 use crate::model::learner;
 use crate::model::learner::Traits;
 use crate::model::merge::Cycle;
+use crate::model::merge::Judge;
 use crate::model::merge::MrState;
 use crate::model::merge::Verdict;
 use crate::model::mutant;
@@ -20,7 +21,6 @@ use crate::model::tx::Tx;
 use crate::model::tx::TxError;
 use crate::model::tx::TxExt;
 use crate::model::value::Cell;
-use crate::model::value::Name;
 
 /// Landings whose branches are looked at again after a start.
 const SWEPT_LANDINGS: usize = 3;
@@ -48,11 +48,11 @@ pub struct View {
 impl View {
     /// What the prefixes have shown with the present gates. A green run stands, but the target's
     /// only when it started after `fresh`; a red one stands until a person says "try again".
-    pub(super) fn seen(&self, digest: &Name, retry_after: i64, fresh: i64) -> Vec<Seen> {
+    pub(super) fn seen(&self, judge: &Judge, retry_after: i64, fresh: i64) -> Vec<Seen> {
         let mut all = Vec::new();
         for (len, runs) in self.runs.iter().enumerate() {
             let mut seen = Seen { len, greens: 0, reds: 0 };
-            for run in runs.iter().filter(|run| run.gates == *digest) {
+            for run in runs.iter().filter(|run| judge.ran(run)) {
                 match run.verdict {
                     Some(Verdict::Passed) if len > 0 || run.started_at >= fresh => seen.greens += 1,
                     Some(Verdict::Failed) if run.started_at >= retry_after => seen.reds += 1,
@@ -70,8 +70,8 @@ impl View {
     }
 
     /// A green run of a prefix's exact tree with these gates.
-    pub(super) fn proof(&self, len: usize, digest: &Name) -> Option<RunId> {
-        let passed = |run: &&GateRun| run.verdict == Some(Verdict::Passed) && run.gates == *digest;
+    pub(super) fn proof(&self, len: usize, judge: &Judge) -> Option<RunId> {
+        let passed = |run: &&GateRun| run.verdict == Some(Verdict::Passed) && judge.ran(run);
         self.runs.get(len)?.iter().find(passed).map(|run| run.id.clone())
     }
 
@@ -80,10 +80,10 @@ impl View {
         self.runs.get(len).map_or(0, Vec::len)
     }
 
-    /// The gates that a run was started with.
-    pub(super) fn gates_of(&self, run: &RunId) -> Option<Name> {
+    /// Whether a run was started with these gates in this environment, as far as it is known.
+    pub(super) fn judged(&self, run: &RunId, judge: &Judge) -> bool {
         let found = self.runs.iter().flatten().find(|row| row.id == *run);
-        found.map(|row| row.gates.clone())
+        found.is_none_or(|row| judge.ran(row))
     }
 
     /// What the newest of these runs that did not pass gives as its reason.

@@ -26,6 +26,9 @@ pub struct QueueStatsView {
     pub runs: usize,
     /// Gate runs that could not run.
     pub runs_without_answer: usize,
+    /// Gate runs that authors asked for ahead of the queue; they are not among the others.
+    #[serde(default)]
+    pub verifications: usize,
     /// Gate runs per landed merge request; absent before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runs_per_merged: Option<f64>,
@@ -56,7 +59,7 @@ pub struct WhyView {
     pub risk: f64,
     /// Newer ones of its class or a lower one that landed before it.
     pub overtaken: i64,
-    /// Every run that it was part of, oldest first.
+    /// Every run that it was part of, or that speaks for it, oldest first.
     pub runs: Vec<PartView>,
 }
 
@@ -67,6 +70,9 @@ pub struct PartView {
     pub run: RunId,
     /// When it started.
     pub at: String,
+    /// Who had it made ahead of the queue; absent for the queue's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_by: Option<String>,
     /// How many were stacked before it.
     pub before: usize,
     /// How many were stacked behind it.

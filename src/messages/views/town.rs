@@ -219,6 +219,9 @@ pub struct LandingView {
     /// The digest of the gates as they were configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gates_digest: Option<String>,
+    /// Who had the run made ahead of the queue; absent for the queue's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_by: Option<String>,
     /// Per gate.
     pub gates: Vec<GateResult>,
 }

@@ -23,6 +23,7 @@ mod returned;
 mod sessions;
 mod statement;
 mod support;
+mod verification;
 mod work;
 
 pub use decay::Doomed;
@@ -92,7 +93,8 @@ pub fn apply(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, op: &Op) -> Result<Facts, Refus
         Op::BeginCycle { rig, stack, risks, bounced, rework_max } => {
             queue::begin(tx, ctx, rig, (stack, risks), bounced, *rework_max)
         }
-        Op::StartRun { rig, run, len, gates } => queue::start_run(tx, ctx, rig, run, *len, gates),
+        Op::StartRun { rig, run, len, judge } => queue::start_run(tx, ctx, rig, run, *len, judge),
+        Op::RecordVerification { rig, told } => verification::record(tx, ctx, rig, told),
         Op::FinishRun { rig, run, results } => queue::finish_run(tx, ctx, rig, run, results),
         Op::BeginLanding { rig, len: n, culprit: c, proof } => {
             queue::begin_landing(tx, ctx, rig, (*n, *c), proof)

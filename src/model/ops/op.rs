@@ -24,8 +24,10 @@ use crate::model::ids::Sha;
 use crate::model::mail::MailState;
 use crate::model::merge::CycleEnd;
 use crate::model::merge::GateResult;
+use crate::model::merge::Judge;
 use crate::model::merge::MrState;
 use crate::model::merge::Stack;
+use crate::model::merge::Verification;
 use crate::model::parcel::Letter;
 use crate::model::parcel::Parcel;
 use crate::model::upkeep::RunDetail;
@@ -263,8 +265,8 @@ ops! {
         run: RunId,
         /// Prefix length.
         len: usize,
-        /// Digest of the gates.
-        gates: Name,
+        /// Gates and environment.
+        judge: Judge,
     };
     /// The gates have answered.
     FinishRun "finish_run" {
@@ -274,6 +276,13 @@ ops! {
         run: RunId,
         /// Per gate.
         results: Vec<GateResult>,
+    };
+    /// The gates have run ahead of the queue.
+    RecordVerification "record_verification" {
+        /// The rig.
+        rig: RigName,
+        /// What they said.
+        told: Verification,
     };
     /// A green prefix should land.
     BeginLanding "begin_landing" {

@@ -22,6 +22,7 @@ use crate::model::ids::Sha;
 use crate::model::merge::Cycle;
 use crate::model::merge::GateResult;
 use crate::model::merge::Going;
+use crate::model::merge::Judge;
 use crate::model::merge::MrState;
 use crate::model::merge::Returned;
 use crate::model::merge::Stack;
@@ -39,7 +40,6 @@ use crate::model::rows::Results;
 use crate::model::tx::Tx;
 use crate::model::tx::TxExt;
 use crate::model::value::Cell;
-use crate::model::value::Name;
 
 /// A branch to queue.
 pub(super) struct Request<'a> {
@@ -179,7 +179,7 @@ pub(super) fn start_run(
     rig: &RigName,
     run: &RunId,
     len: usize,
-    gates: &Name,
+    judge: &Judge,
 ) -> Result<Facts, Refused> {
     let row = queue(tx, rig)?;
     let Cycle::Testing { stack, risks, mut runs, stuck } = row.cycle.clone() else {
@@ -193,7 +193,9 @@ pub(super) fn start_run(
         id: run.clone(),
         commit_id: stack.commit(len).clone(),
         tree: stack.tree(len).clone(),
-        gates: gates.clone(),
+        gates: judge.gates.clone(),
+        environment: Some(judge.environment.clone()),
+        asked_by: None,
         verdict: None,
         results: Results::default(),
         mrs: Ids(stack.items[..len].iter().map(|item| item.mr.clone()).collect()),
@@ -251,7 +253,8 @@ pub(super) fn finish_run(
 /// Each is told once, by the first green run.
 fn flaked(tx: &mut dyn Tx, green: &GateRun, after: i64) -> Result<usize, Refused> {
     let runs = tx.with::<GateRun>(Some("by_tree"), vec![green.tree.to_value()])?;
-    let same = runs.iter().filter(|run| run.gates == green.gates && run.started_at >= after);
+    let judged = |run: &&GateRun| run.gates == green.gates && run.environment == green.environment;
+    let same = runs.iter().filter(judged).filter(|run| run.started_at >= after);
     let said: Vec<Verdict> = same.filter_map(|run| run.verdict).collect();
     if said.contains(&Verdict::Passed) {
         return Ok(0);

@@ -1,0 +1,128 @@
+//! Work of one rig that is done once for all that ask for it meanwhile: removed branches, checkouts
+//! that follow the target, the packing of what was written.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+
+use crate::adapters::git::GitError;
+use crate::adapters::git::reap::Removal;
+use crate::adapters::world::RealWorld;
+use crate::adapters::world::WorldError;
+use crate::model::effect::Candidate;
+use crate::model::effect::Outcome;
+use crate::model::ids::RigName;
+use crate::model::merge::LandingStyle;
+
+/// What waits, of one rig.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    removing: Arc<tokio::sync::Mutex<()>>,
+    /// Branches to be removed.
+    waiting: Mutex<Vec<(Removal, Told)>>,
+    following: Arc<tokio::sync::Mutex<()>>,
+    /// The target has moved since its checkouts followed.
+    behind: AtomicBool,
+    /// Loose objects that the last packing left.
+    packing: Arc<tokio::sync::Mutex<usize>>,
+}
+
+type Told = tokio::sync::oneshot::Sender<Result<Outcome, GitError>>;
+
+impl RealWorld {
+    /// Brings the checkouts that people look at to the target, once for all landings meanwhile.
+    pub(super) fn follow(&self, rig: RigName) {
+        let shared = self.shared(&rig);
+        shared.behind.store(true, Ordering::SeqCst);
+        let world = self.clone();
+        self.later(async move {
+            let alone = shared.following.clone().lock_owned().await;
+            if !shared.behind.swap(false, Ordering::SeqCst) {
+                return Ok(());
+            }
+            world
+                .job(&rig, move |git| {
+                    let followed = git.follow_checkouts();
+                    drop(alone);
+                    followed
+                })
+                .await?;
+            world.pack(&rig, &shared).await
+        });
+    }
+
+    /// Does what a landing wanted and a death prevented.
+    pub(super) fn catch_up(&self, rig: RigName) {
+        let alone = self.shared(&rig).following.clone();
+        let world = self.clone();
+        self.later(async move {
+            let alone = alone.lock_owned().await;
+            world
+                .job(&rig, move |git| {
+                    let followed = git.catch_up();
+                    drop(alone);
+                    followed
+                })
+                .await
+        });
+    }
+
+    /// Stacks candidates on the target beside the queue.
+    ///
+    /// # Errors
+    /// As [`crate::adapters::git::RigGit::build_stack`], or an unknown rig.
+    pub async fn stack_aside(
+        &self,
+        rig: &RigName,
+        target: String,
+        style: LandingStyle,
+        candidates: Vec<Candidate>,
+    ) -> Result<Outcome, WorldError> {
+        self.job(rig, move |git| git.stack(&target, style, &candidates)).await
+    }
+
+    /// Packs what stacks and landings wrote, when it is much; one time at once.
+    async fn pack(&self, rig: &RigName, shared: &Shared) -> Result<(), WorldError> {
+        let Ok(mut left) = shared.packing.clone().try_lock_owned() else { return Ok(()) };
+        self.job(rig, move |git| {
+            if let Some(now) = git.pack(*left)? {
+                *left = now;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Removes a branch together with those of the same rig that wait meanwhile: whoever has the
+    /// lock takes them all and tells the others.
+    pub(super) async fn remove_branch(
+        &self,
+        rig: &RigName,
+        removal: Removal,
+    ) -> Result<Outcome, WorldError> {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let queue = self.shared(rig);
+        queue.waiting.lock().unwrap_or_else(PoisonError::into_inner).push((removal, tell));
+        let alone = queue.removing.clone().lock_owned().await;
+        let all =
+            std::mem::take(&mut *queue.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        if all.is_empty() {
+            // Another one has had it done.
+            drop(alone);
+        } else {
+            self.job(rig, move |git| {
+                let (removals, tells): (Vec<Removal>, Vec<_>) = all.into_iter().unzip();
+                for (tell, answer) in tells.into_iter().zip(git.remove_branches(&removals)?) {
+                    // One whose effect was dropped does not wait any more.
+                    drop(tell.send(answer));
+                }
+                drop(alone);
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(told.await.map_err(|_| WorldError::Together)??)
+    }
+}
