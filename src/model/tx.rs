@@ -61,6 +61,51 @@ pub struct Scan {
     pub reverse: bool,
 }
 
+/// Every row of a table, page by page, in the order of an index or of the key.
+///
+/// Each page is one scan along a prefix of equal values. "Greater than this whole key" is no such
+/// range, and the server sorts all that is left of the table to answer it.
+#[derive(Clone, Debug)]
+pub struct Walk {
+    ordered: Vec<&'static str>,
+    /// The next page; `None` when all was seen.
+    next: Option<Scan>,
+}
+
+impl Walk {
+    /// From the first row on, at most `page` rows at once (1 at least).
+    #[must_use]
+    pub fn new(table: &'static Table, index: Option<&'static str>, page: usize) -> Self {
+        let columns: &[&str] = index.map_or(&[], |name| table.index_named(name).columns);
+        let ordered = columns.iter().chain(table.key).copied().collect();
+        let next = Scan { index, limit: Some(page.max(1)), ..Scan::default() };
+        Self { ordered, next: Some(next) }
+    }
+
+    /// The next page; `None` when all was seen. [`Walk::took`] goes on.
+    #[must_use]
+    pub fn scan(&self) -> Option<&Scan> {
+        self.next.as_ref()
+    }
+
+    /// Goes on behind what the last scan gave.
+    pub fn took(&mut self, table: &Table, page: &[Vec<Value>]) {
+        let Some(scan) = &mut self.next else { return };
+        match page.last() {
+            Some(row) if Some(page.len()) == scan.limit => {
+                let at = |name: &&str| row[table.position(name)].clone();
+                scan.prefix = self.ordered.iter().map(at).collect();
+                scan.after = scan.prefix.pop();
+            }
+            // This group is read; the one around it goes on behind it.
+            _ => match scan.prefix.pop() {
+                Some(group) => scan.after = Some(group),
+                None => self.next = None,
+            },
+        }
+    }
+}
+
 /// One transaction on one database. Rows come back in (index columns, key) order.
 pub trait Tx {
     /// The row with this key.

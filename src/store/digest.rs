@@ -13,12 +13,14 @@ use sha2::Sha256;
 use crate::model::rows::TABLES;
 use crate::model::table::Life;
 use crate::model::table::Table;
+use crate::model::tx::Walk;
 use crate::model::value::Value;
 use crate::store::conn::Conn;
 use crate::store::conn::ConnError;
 use crate::store::conn::is_hash;
 use crate::store::sql_tx::columns;
 use crate::store::sql_tx::quoted;
+use crate::store::sql_tx::scan_text;
 
 /// Rows read at once: what is in memory at a time.
 const PAGE: usize = 4_000;
@@ -106,7 +108,11 @@ pub(super) fn digest_of(
     Ok(Digest { tables: all })
 }
 
-fn digest_table(conn: &mut dyn Conn, table: &Table, from: &str) -> Result<TableDigest, ConnError> {
+fn digest_table(
+    conn: &mut dyn Conn,
+    table: &'static Table,
+    from: &str,
+) -> Result<TableDigest, ConnError> {
     let mut hash = Sha256::new();
     let mut rows = 0;
     each_page(conn, table, from, |page| {
@@ -141,45 +147,18 @@ fn take(hash: &mut Sha256, cell: &Value) {
 /// As [`Conn::query`], and what `body` says.
 pub fn each_page(
     conn: &mut dyn Conn,
-    table: &Table,
+    table: &'static Table,
     from: &str,
     mut body: impl FnMut(&[Vec<Value>]) -> Result<(), ConnError>,
 ) -> Result<(), ConnError> {
-    let order: Vec<String> = table.key.iter().map(|name| quoted(name)).collect();
     let select = format!("SELECT {} FROM {from}", columns(table, ""));
-    let tail = format!(" ORDER BY {} LIMIT {PAGE}", order.join(", "));
-    let after = format!(" WHERE {}", after(table.key));
-    let mut last: Option<Vec<Value>> = None;
-    loop {
-        let page = match &last {
-            None => conn.query(&format!("{select}{tail}"), &[])?,
-            Some(key) => conn.query(&format!("{select}{after}{tail}"), &bound(key))?,
-        };
+    let mut walk = Walk::new(table, None, PAGE);
+    while let Some(scan) = walk.scan() {
+        let (sql, params) =
+            scan_text(table, &select, scan).map_err(|error| ConnError::Other(error.to_string()))?;
+        let page = conn.query(&sql, &params)?;
         body(&page)?;
-        match page.last() {
-            Some(row) if page.len() == PAGE => last = Some(table.key_of(row)),
-            _ => return Ok(()),
-        }
+        walk.took(table, &page);
     }
-}
-
-/// "Greater than this key": the first column bounds the range, so that its index is used.
-fn after(key: &[&str]) -> String {
-    let first = quoted(key[0]);
-    let mut parts = Vec::new();
-    for at in 0..key.len() {
-        let same = key[..at].iter().map(|name| format!("{} = ?", quoted(name)));
-        let all: Vec<String> = same.chain([format!("{} > ?", quoted(key[at]))]).collect();
-        parts.push(format!("({})", all.join(" AND ")));
-    }
-    format!("{first} >= ? AND ({})", parts.join(" OR "))
-}
-
-/// The parameters of [`after`].
-fn bound(key: &[Value]) -> Vec<Value> {
-    let mut params = vec![key[0].clone()];
-    for at in 0..key.len() {
-        params.extend_from_slice(&key[..=at]);
-    }
-    params
+    Ok(())
 }

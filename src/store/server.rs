@@ -364,6 +364,8 @@ fn told(error: &sqlx::Error) -> ConnError {
         1049 => ConnError::Missing(text),
         1062 => ConnError::Duplicate(text),
         1105 if text.contains("onstraint violations") => ConnError::Busy(text),
+        // A database was made or dropped after the transaction began: the next one knows.
+        1105 if text.contains("could not resolve initial root") => ConnError::Busy(text),
         1105 if served::half_made(&text) => ConnError::Missing(text),
         1105 if text.contains("please reconnect") => ConnError::Down(text),
         _ => ConnError::Other(text),

@@ -294,7 +294,7 @@ pub(super) fn limit(rows: Option<usize>) -> Option<Value> {
 }
 
 /// The statement of a scan. Null is compared by IS, since in SQL it equals nothing.
-fn scan_text(
+pub(super) fn scan_text(
     table: &'static Table,
     select: &str,
     scan: &Scan,

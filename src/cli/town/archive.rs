@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::HashSet;
+use std::collections::VecDeque;
 use std::fs;
 use std::fs::File;
 use std::hash::DefaultHasher;
@@ -15,6 +16,7 @@ use std::io::BufRead;
 use std::io::BufReader;
 use std::io::BufWriter;
 use std::io::Write;
+use std::marker::PhantomData;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -46,10 +48,9 @@ use crate::model::rows::MergeRequest;
 use crate::model::rows::Session;
 use crate::model::table::Row;
 use crate::model::table::Table;
-use crate::model::tx::Scan;
 use crate::model::tx::Tx;
 use crate::model::tx::TxError;
-use crate::model::tx::TxExt;
+use crate::model::tx::Walk;
 use crate::model::value::Cell;
 use crate::model::value::Value;
 
@@ -126,18 +127,16 @@ impl Archive {
         let over = now_ms - self.keep_ms;
         let mut drafts = Vec::new();
         let mut beads = Draft::begin(&dir, "beads")?;
-        each(tx, Bead::TABLE, |tx, row| match Bead::from_values(row) {
-            Ok(bead) if is_archived(bead.issue_type) => {
-                beads.add(bead.id.as_str(), &bead_line(tx, &bead)?)
-            }
-            Ok(_) => Ok(()),
-            Err(source) => Err(TxError::BadCell { table: Bead::TABLE.name, source }.into()),
-        })?;
+        each_bead(tx, |bead, line| beads.add(bead.id.as_str(), line))?;
         drafts.push(beads);
         for table in TABLES {
             let mut draft = Draft::begin(&dir, table.name)?;
+            let mut beads = Side::<Bead>::new();
             each(tx, table, |tx, row| {
-                let (key, line) = line(tx, table, &row)?;
+                // What a mail says is a bead of its number.
+                let of_mail = table.name == Mail::TABLE.name;
+                let said = if of_mail { beads.of(tx, &row[0])?.pop() } else { None };
+                let (key, line) = line(table, &row, said);
                 draft.add(&key, &line)
             })?;
             drafts.push(draft);
@@ -213,42 +212,84 @@ fn each(
     table: &'static Table,
     mut body: impl FnMut(&mut dyn Tx, Vec<Value>) -> Result<(), TownError>,
 ) -> Result<(), TownError> {
-    // The last column of the key moves; the ones before it are read group by group.
-    let mut prefix: Vec<Value> = Vec::new();
-    let mut after: Option<Value> = None;
-    loop {
-        let scan = Scan {
-            prefix: prefix.clone(),
-            after: after.clone(),
-            limit: Some(PAGE),
-            ..Scan::default()
-        };
-        let page = tx.scan(table, &scan)?;
-        let full = page.len() == PAGE;
-        let last = page.last().map(|row| table.key_of(row));
+    let mut walk = Walk::new(table, None, PAGE);
+    while let Some(scan) = walk.scan() {
+        let page = tx.scan(table, scan)?;
+        walk.took(table, &page);
         for row in page {
             body(tx, row)?;
         }
-        match last {
-            Some(key) if full => {
-                after = key.last().cloned();
-                prefix = key[..key.len() - 1].to_vec();
+    }
+    Ok(())
+}
+
+/// Every bead that is archived, with what hangs on it: one walk over each table, side by side, all
+/// in the order of the beads' ids.
+fn each_bead(
+    tx: &mut dyn Tx,
+    mut body: impl FnMut(&Bead, &Json) -> Result<(), TownError>,
+) -> Result<(), TownError> {
+    let (mut labels, mut comments, mut deps) = (Side::new(), Side::new(), Side::new());
+    let mut walk = Walk::new(Bead::TABLE, Some("by_id"), PAGE);
+    while let Some(scan) = walk.scan() {
+        let page = tx.scan(Bead::TABLE, scan)?;
+        walk.took(Bead::TABLE, &page);
+        for row in page {
+            let bead: Bead = read(row)?;
+            if is_archived(bead.issue_type) {
+                let id = bead.id.to_value();
+                let hung = (labels.of(tx, &id)?, comments.of(tx, &id)?, deps.of(tx, &id)?);
+                body(&bead, &bead_line(&bead, hung)?)?;
             }
-            // The group is read; the next one begins after its first column.
-            _ if !prefix.is_empty() => after = prefix.pop(),
-            _ => return Ok(()),
+        }
+    }
+    Ok(())
+}
+
+fn read<R: Row>(row: Vec<Value>) -> Result<R, TownError> {
+    R::from_values(row).map_err(|source| TxError::BadCell { table: R::TABLE.name, source }.into())
+}
+
+/// A walk over rows beside another one, in the order of the first column of their keys.
+struct Side<R> {
+    walk: Walk,
+    page: VecDeque<Vec<Value>>,
+    rows: PhantomData<R>,
+}
+
+impl<R: Row> Side<R> {
+    fn new() -> Self {
+        Self { walk: Walk::new(R::TABLE, None, PAGE), page: VecDeque::new(), rows: PhantomData }
+    }
+
+    /// The rows whose keys begin so; the ones before them are passed over.
+    fn of(&mut self, tx: &mut dyn Tx, begin: &Value) -> Result<Vec<R>, TownError> {
+        let first = R::TABLE.position(R::TABLE.key[0]);
+        let mut found = Vec::new();
+        loop {
+            while let Some(row) = self.page.pop_front_if(|row| row[first] <= *begin) {
+                if row[first] == *begin {
+                    found.push(read(row)?);
+                }
+            }
+            let Some(scan) = self.walk.scan().filter(|_| self.page.is_empty()) else {
+                return Ok(found);
+            };
+            let page = tx.scan(R::TABLE, scan)?;
+            self.walk.took(R::TABLE, &page);
+            self.page = page.into();
         }
     }
 }
 
 /// A bead as `bd show --json` prints it, its edges by id.
-fn bead_line(tx: &mut dyn Tx, bead: &Bead) -> Result<Json, TownError> {
+fn bead_line(
+    bead: &Bead,
+    (labels, comments, edges): (Vec<Label>, Vec<Comment>, Vec<Dep>),
+) -> Result<Json, TownError> {
     let mut view = IssueView::of(bead);
-    let key = || vec![bead.id.to_value()];
-    view.labels =
-        tx.with::<Label>(None, key())?.into_iter().map(|row| row.label.to_string()).collect();
-    view.comments = tx.with::<Comment>(None, key())?.iter().map(CommentView::from).collect();
-    let edges = tx.with::<Dep>(None, key())?;
+    view.labels = labels.into_iter().map(|row| row.label.to_string()).collect();
+    view.comments = comments.iter().map(CommentView::from).collect();
     let mut line = serde_json::to_value(view).map_err(unwritable)?;
     if let Json::Object(fields) = &mut line
         && !edges.is_empty()
@@ -262,7 +303,7 @@ fn bead_line(tx: &mut dyn Tx, bead: &Bead) -> Result<Json, TownError> {
 }
 
 /// A row by its columns; a mail with its words.
-fn line(tx: &mut dyn Tx, table: &Table, row: &[Value]) -> Result<(String, Json), TownError> {
+fn line(table: &Table, row: &[Value], said: Option<Bead>) -> (String, Json) {
     let mut fields = Map::new();
     for (column, cell) in table.columns.iter().zip(row) {
         let value = match cell {
@@ -278,9 +319,7 @@ fn line(tx: &mut dyn Tx, table: &Table, row: &[Value]) -> Result<(String, Json),
             fields.insert(column.name.to_owned(), value);
         }
     }
-    if let (true, Some(Value::Int(seq))) = (table.name == Mail::TABLE.name, row.first())
-        && let Some(bead) = tx.row::<Bead>(seq)?
-    {
+    if let Some(bead) = said {
         fields.insert("subject".to_owned(), Json::from(bead.title));
         fields.insert("body".to_owned(), Json::from(bead.description));
     }
@@ -295,7 +334,7 @@ fn line(tx: &mut dyn Tx, table: &Table, row: &[Value]) -> Result<(String, Json),
         .collect();
     let mut line = Json::Object(fields);
     scrub(&mut line);
-    Ok((key.join(" "), line))
+    (key.join(" "), line)
 }
 
 /// Takes out whatever a key calls a secret, and the identities of hosts.
