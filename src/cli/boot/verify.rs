@@ -47,20 +47,14 @@ use crate::model::tx::TxExt;
 use crate::model::value::Cell;
 use crate::model::value::Name;
 
-/// Most that wait for a slot, of one rig.
-const LINE_MAX: usize = 64;
-
-/// Who runs now and who may wait, of one rig.
-#[derive(Clone)]
-struct Slots {
-    line: Arc<Semaphore>,
-    running: Arc<Semaphore>,
-}
+/// Most verifications of the town at once, with those that wait: each has a thread of the door.
+const AT_ONCE_MAX: usize = 64;
 
 /// What is being verified.
-#[derive(Default)]
 pub(super) struct Verifier {
-    rigs: Mutex<HashMap<RigName, Slots>>,
+    line: Arc<Semaphore>,
+    /// The slots of each rig.
+    rigs: Mutex<HashMap<RigName, Arc<Semaphore>>>,
     /// Counts runs, so that no two have one name.
     count: AtomicU64,
 }
@@ -71,6 +65,13 @@ struct Built {
     judge: Judge,
     base: Sha,
     item: Stacked,
+}
+
+impl Default for Verifier {
+    fn default() -> Self {
+        let line = Arc::new(Semaphore::new(AT_ONCE_MAX));
+        Self { line, rigs: Mutex::default(), count: AtomicU64::default() }
+    }
 }
 
 impl Verifier {
@@ -85,6 +86,11 @@ impl Verifier {
         wanted: &Verify,
         actor: &str,
     ) -> Result<VerifyView, DoorError> {
+        let Ok(_place) = self.line.try_acquire() else {
+            let text = format!("{AT_ONCE_MAX} verifications are under way or wait already");
+            return Err(DoorError::new("busy", text)
+                .hint("try again later, or hand in: the queue runs the gates itself"));
+        };
         let _slot = self.slot(keeper, &wanted.rig)?;
         let built = build(keeper, wanted)?;
         if let Some(known) = known(keeper, &wanted.rig, &built)? {
@@ -115,20 +121,12 @@ impl Verifier {
     /// Waits for a slot of a rig. Their number is taken once.
     fn slot(&self, keeper: &Keeper, rig: &RigName) -> Result<OwnedSemaphorePermit, DoorError> {
         let settings = config::load(&keeper.town).map_err(|error| of_town(error.into()))?;
-        let made = || Slots {
-            line: Arc::new(Semaphore::new(LINE_MAX)),
-            running: Arc::new(Semaphore::new(settings.queue.verify_slots)),
-        };
+        let made = || Arc::new(Semaphore::new(settings.queue.verify_slots));
         let slots = {
             let mut rigs = self.rigs.lock().unwrap_or_else(PoisonError::into_inner);
             rigs.entry(rig.clone()).or_insert_with(made).clone()
         };
-        let Ok(_place) = slots.line.try_acquire_owned() else {
-            let text = format!("{LINE_MAX} verifications of {rig} wait already");
-            return Err(DoorError::new("busy", text)
-                .hint("try again later, or hand in: the queue runs the gates itself"));
-        };
-        let slot = waited(keeper, slots.running.acquire_owned())?;
+        let slot = waited(keeper, slots.acquire_owned())?;
         slot.map_err(|_| DoorError::new("unavailable", "the daemon is stopping"))
     }
 }
