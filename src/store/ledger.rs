@@ -31,6 +31,7 @@ use crate::store::pool::PoolError;
 use crate::store::pool::ReadPool;
 use crate::store::schema;
 use crate::store::schema::Found;
+use crate::store::served::Apart;
 use crate::store::served::ServerPlace;
 use crate::store::server::Server;
 use crate::store::sql_tx::SqlTx;
@@ -60,6 +61,8 @@ pub struct Settings {
     pub retries: u32,
     /// Which engine.
     pub engine: Engine,
+    /// How backups are made without a server's help; `None`: it makes them itself.
+    pub apart: Option<Apart>,
 }
 
 /// The engine behind a ledger.
@@ -83,6 +86,7 @@ impl Default for Settings {
             writer_id: 0,
             retries: 5,
             engine: Engine::Embedded,
+            apart: None,
         }
     }
 }
@@ -135,7 +139,8 @@ impl Ledger {
         let place: Arc<dyn Place> = match &settings.engine {
             Engine::Embedded => Arc::new(Files { data, tuning: tuning(&settings) }),
             Engine::Server(server) => {
-                Arc::new(ServerPlace::new(server.clone(), data, root.join(LOCKS_DIR)))
+                let (locks, apart) = (root.join(LOCKS_DIR), settings.apart.clone());
+                Arc::new(ServerPlace::new(server.clone(), data, locks, apart))
             }
         };
         let backups = root.join(BACKUP_DIR);

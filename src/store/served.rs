@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::model::ids::Db;
 use crate::model::rows::Meta;
@@ -63,11 +64,26 @@ pub fn sweep(data: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(moved)
 }
 
+/// Brings the database in a directory into the backup at a URL, apart from the server that has it;
+/// says why not.
+type BackUpApart = dyn Fn(&Path, &str) -> Result<(), String> + Send + Sync;
+
+/// How a backup is made without the server's help, where somebody can.
+#[derive(Clone)]
+pub struct Apart(pub Arc<BackUpApart>);
+
+impl std::fmt::Debug for Apart {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Apart")
+    }
+}
+
 /// The databases of one server. Its data directory is its own: locks are kept elsewhere.
 pub(super) struct ServerPlace {
     server: Server,
     data: PathBuf,
     locks: PathBuf,
+    apart: Option<Apart>,
 }
 
 /// Databases that every server has.
@@ -86,8 +102,20 @@ pub(super) fn databases(conn: &mut DoltServer) -> Result<Vec<String>, ConnError>
 }
 
 impl ServerPlace {
-    pub(super) fn new(server: Server, data: PathBuf, locks: PathBuf) -> Self {
-        Self { server, data, locks }
+    pub(super) fn new(server: Server, data: PathBuf, locks: PathBuf, apart: Option<Apart>) -> Self {
+        Self { server, data, locks, apart }
+    }
+
+    /// Brings a database into a backup: apart where that can be done, since the server lets nobody
+    /// write while it reads for one.
+    fn sync(&self, db: &Db, store: &mut dyn Conn, url: &str) -> Result<(), ConnError> {
+        if let Some(Apart(back_up)) = &self.apart {
+            match back_up(&self.path(db), url) {
+                Ok(()) => return Ok(()),
+                Err(error) => tracing::warn!(%db, error, "the server makes the backup itself"),
+            }
+        }
+        store.call("dolt_backup", &["sync-url", url]).map(|_| ())
     }
 
     /// Looks at a database that is made of a backup alone, and removed again.
@@ -219,7 +247,7 @@ impl Place for ServerPlace {
         fs::create_dir_all(dir).map_err(StoreError::io(dir))?;
         let url = url(&dir.join(db.as_str()));
         let mut store = self.connect(db).map_err(failed)?;
-        store.call("dolt_backup", &["sync-url", &url]).map_err(failed)?;
+        self.sync(db, store.as_mut(), &url).map_err(failed)?;
         let mut admin = DoltServer::connect(&self.server.on("")).map_err(failed)?;
         let compare = |copy: &mut DoltServer| backup::compare(copy, store.as_mut());
         let (head, digest) = self.beside(&mut admin, db, &url, compare).map_err(failed)?;

@@ -1,9 +1,13 @@
 //! The life of stored data on a real server: the same code, the other engine.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
+use gastown::adapters::dolt::Site;
+use gastown::adapters::dolt::apart::back_up;
 use gastown::model::ids::Db;
 use gastown::model::rows::Bead;
 use gastown::model::tx::TxExt;
@@ -19,8 +23,11 @@ use gastown::store::ledger::Ledger;
 use gastown::store::ledger::Settings;
 use gastown::store::port::HeldLedger;
 use gastown::store::port::Port;
+use gastown::store::served::Apart;
 use gastown::store::server::DoltServer;
 use gastown::store::sql_tx::SqlTx;
+
+use crate::support::dolt::program;
 
 use super::home::Home;
 use super::home::server_only;
@@ -40,10 +47,35 @@ fn put(held: &HeldLedger, db: &Db, id: &str, now: i64) {
     assert!(answers[0].is_ok(), "{answers:?}");
 }
 
+/// Backups beside the server, and how many were made.
+fn apart(home: &Home, made: Arc<AtomicUsize>) -> Apart {
+    let at = |name: &str| home.root().join("site").join(name);
+    let site = Site {
+        dir: at("server"),
+        data: home.dolt().data(),
+        log: at("log"),
+        pid_file: at("pid"),
+        state_file: at("state"),
+        port: 0,
+        program: program().display().to_string(),
+        env: BTreeMap::new(),
+        log_max_bytes: 0,
+    };
+    Apart(Arc::new(move |database, url| {
+        // A town's ledger knows where its server's data is; this server has it elsewhere.
+        let name = database.file_name().unwrap();
+        back_up(&site, &site.data.join(name), url).map_err(|error| error.to_string())?;
+        made.fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }))
+}
+
 server_only!(a_server_is_squashed_flattened_backed_up_and_restored_while_it_is_used);
 
 fn a_server_is_squashed_flattened_backed_up_and_restored_while_it_is_used(home: &Home) {
-    let ledger = Arc::new(home.ledger(Settings::default()));
+    let made_apart = Arc::new(AtomicUsize::new(0));
+    let apart = Some(apart(home, made_apart.clone()));
+    let ledger = Arc::new(home.ledger(Settings { apart, ..Settings::default() }));
     let held = Arc::new(HeldLedger::new(ledger, 0));
     let (db, hq) = (Db::from("shop"), Db::hq());
     for db in [&db, &hq] {
@@ -92,12 +124,17 @@ fn a_server_is_squashed_flattened_backed_up_and_restored_while_it_is_used(home: 
     assert_eq!(held.measure(&db).unwrap().commits, 2 + meanwhile);
     let done = held.keep(&db, &Chore::Backup, now).unwrap();
     assert!(done.done, "{done:?}");
+    // What was written since goes into the same backup.
+    put(&held, &db, "sh-since", now);
+    held.keep(&db, &Chore::Backup, now).unwrap();
+    let made = made_apart.load(Ordering::Acquire);
+    assert_eq!(made, 4, "each compaction begins with one, and the server made none itself");
     stop.store(true, Ordering::Release);
     assert!(writer.join().unwrap() > 0);
 
     // All rows are there, and one more; a database that is gone comes back from its backup.
     let after = content(held.ledger(), &db);
-    assert_eq!(after.rows(), before.rows() + 2, "a bead and its change");
+    assert_eq!(after.rows(), before.rows() + 4, "two beads and their changes");
     held.ledger().forget(&db);
     let mut admin = DoltServer::connect(&home.dolt().address()).unwrap();
     admin.execute("DROP DATABASE shop", &[]).unwrap();

@@ -7,6 +7,7 @@
 //! one gets no signal (I11). Whether the server answers, and as whom, is asked by others: nothing
 //! here speaks SQL.
 
+pub mod apart;
 mod lock;
 mod place;
 pub mod repair;
@@ -81,6 +82,9 @@ pub enum DoltError {
     /// The lock is held by something that is not a server of this town.
     #[error("{0} is held by a process that is not known: find it with 'fuser' and end it")]
     Unknown(PathBuf),
+    /// A backup was not made.
+    #[error("the program made no backup: {0}")]
+    BackUp(String),
     /// A file or directory.
     #[error("{path}: {source}; check that it exists and may be read and written")]
     Io {

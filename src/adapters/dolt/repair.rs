@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
+use std::process::Output;
 use std::process::Stdio;
 
 use serde::Deserialize;
@@ -40,6 +41,38 @@ struct Answer {
     rows: Vec<Commit>,
 }
 
+/// Makes the home that the program wants for its runs.
+pub(super) fn make_home(home: &Path) -> Result<(), DoltError> {
+    let inner = home.join(".dolt");
+    files::private_dir(&inner).map_err(DoltError::io(&inner))?;
+    let config = inner.join("config_global.json");
+    fs::write(&config, HOME).map_err(DoltError::io(&config))
+}
+
+/// Runs the program in a directory, as the server runs, and waits for its end.
+pub(super) fn run(
+    site: &Site,
+    home: &Path,
+    dir: &Path,
+    args: &[&str],
+) -> Result<Output, DoltError> {
+    let output = Command::new(&site.program)
+        .args(args)
+        .current_dir(dir)
+        .env_clear()
+        .envs(&site.env)
+        .envs(site.own_env())
+        .env("DOLT_ROOT_PATH", home)
+        // One thread of it: the machine is its people's and its server's.
+        .env("GOMAXPROCS", "1")
+        .stdin(Stdio::null())
+        .output();
+    output.map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => DoltError::NoProgram(site.program.clone()),
+        _ => DoltError::io(&site.program)(source),
+    })
+}
+
 /// A program's own repairs, with a directory for copies.
 pub struct Repair<'a> {
     site: &'a Site,
@@ -54,27 +87,12 @@ impl<'a> Repair<'a> {
     pub fn begin(site: &'a Site) -> Result<Self, DoltError> {
         let work = site.dir.join("recover");
         files::remove_all(&work).map_err(DoltError::io(&work))?;
-        let home = work.join("home").join(".dolt");
-        files::private_dir(&home).map_err(DoltError::io(&home))?;
-        let config = home.join("config_global.json");
-        fs::write(&config, HOME).map_err(DoltError::io(&config))?;
+        make_home(&work.join("home"))?;
         Ok(Self { site, work })
     }
 
     fn run(&self, dir: &Path, args: &[&str]) -> Result<String, DoltError> {
-        let output = Command::new(&self.site.program)
-            .args(args)
-            .current_dir(dir)
-            .env_clear()
-            .envs(&self.site.env)
-            .envs(self.site.own_env())
-            .env("DOLT_ROOT_PATH", self.work.join("home"))
-            .stdin(Stdio::null())
-            .output();
-        let output = output.map_err(|source| match source.kind() {
-            std::io::ErrorKind::NotFound => DoltError::NoProgram(self.site.program.clone()),
-            _ => DoltError::io(&self.site.program)(source),
-        })?;
+        let output = run(self.site, &self.work.join("home"), dir, args)?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ok(text(&output.stdout) + &text(&output.stderr))
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::adapters::dolt;
@@ -26,6 +27,7 @@ use crate::config::town::Metadata;
 use crate::model::ids::RigName;
 use crate::store::ledger;
 use crate::store::ledger::Engine;
+use crate::store::served::Apart;
 use crate::store::server::Server;
 
 /// Milliseconds as a duration.
@@ -86,7 +88,17 @@ pub fn ledger_settings(town: &Town, settings: &Settings) -> Result<ledger::Setti
         DoltMode::Embedded => Engine::Embedded,
         DoltMode::Server => Engine::Server(server(town, settings)?),
     };
-    Ok(ledger_on(settings, engine))
+    // The files of a server of somebody else's are not ours to read.
+    let own = settings.store.dolt_mode == DoltMode::Server && settings.store.external.is_none();
+    let apart = own.then(|| apart(dolt_site(town, settings)));
+    Ok(ledger::Settings { apart, ..ledger_on(settings, engine) })
+}
+
+/// Backups of the town's own server, made beside it.
+fn apart(site: Site) -> Apart {
+    Apart(Arc::new(move |database, url| {
+        dolt::apart::back_up(&site, database, url).map_err(|error| error.to_string())
+    }))
 }
 
 /// The same on an engine that is named.
@@ -102,6 +114,7 @@ pub fn ledger_on(settings: &Settings, engine: Engine) -> ledger::Settings {
         writer_id: store.writer_id,
         retries: store.retries,
         engine,
+        apart: None,
     }
 }
 
