@@ -21,9 +21,9 @@ use crate::model::mail::MailKind;
 use crate::model::mail::Priority;
 use crate::model::merge::Cycle;
 use crate::model::merge::CycleEnd;
+use crate::model::merge::Judge;
 use crate::model::merge::MrState;
 use crate::model::merge::Stack;
-use crate::model::merge::Verdict;
 use crate::model::parcel::Letter;
 use crate::model::parcel::Parcel;
 use crate::model::rows::Agent;
@@ -40,7 +40,7 @@ pub(super) fn finish(
     rig: &RigName,
     end: CycleEnd,
     rework_max: i64,
-    target: &str,
+    (target, judge): (&str, &Judge),
 ) -> Result<Facts, Refused> {
     let mut row = queue::queue(tx, rig)?;
     let (stack, risks, green, culprit) = match (row.cycle.clone(), end) {
@@ -59,11 +59,12 @@ pub(super) fn finish(
             (stack, risks, green, culprit)
         }
         (Cycle::Testing { stack, risks, .. }, CycleEnd::Returned(doubt)) => {
-            let red = queue::has_run(tx, stack.tree(1), Verdict::Failed)?;
-            if !red || !queue::has_run(tx, &stack.base_tree, Verdict::Passed)? {
+            let red = returned::evidence(tx, stack.tree(1), judge)?.is_some();
+            if !red || !queue::has_passed(tx, &stack.base_tree, judge)? {
                 let why = "I5: it is not red on a green target".to_owned();
                 return Err(Refused::NotNow { id: stack.items[0].mr.to_string(), why });
             }
+            row.learner.get_or_insert_default().first_returned(ctx.now);
             (stack, risks, 0, Some(doubt))
         }
         _ => return Err(queue::moved(rig)),
@@ -74,12 +75,17 @@ pub(super) fn finish(
         row.learner.get_or_insert_default().decided(&traits, None);
         facts.extend(merged(tx, ctx, &item.mr, &item.commit)?);
     }
+    // Gates that have changed since the landing began hold nothing against anybody.
+    let verdict = match culprit {
+        Some(_) => returned::red_verdict(tx, &stack, green + 1, judge)?,
+        None => None,
+    };
+    let culprit = culprit.filter(|_| verdict.is_some());
     let gone = green + usize::from(culprit.is_some());
-    if culprit.is_some() {
+    if let Some(verdict) = verdict {
         let id = &stack.items[green].mr;
         let traits = traits(tx, id)?;
         row.learner.get_or_insert_default().decided(&traits, culprit);
-        let verdict = returned::red_verdict(tx, &stack, gone)?;
         let mr = queue::request(tx, id)?;
         facts.extend(returned::give_back(tx, ctx, mr, verdict, rework_max)?);
     }

@@ -39,6 +39,7 @@ pub use fields::ForeignDep;
 pub use fields::NewBead;
 pub use mail::ASKS_FOR_HELP;
 pub use op::Op;
+pub use queue::AWAY;
 pub use refused::Refused;
 pub use sessions::AfterExit;
 pub use support::Ctx;
@@ -99,9 +100,12 @@ pub fn apply(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, op: &Op) -> Result<Facts, Refus
         Op::BeginLanding { rig, len: n, culprit: c, proof } => {
             queue::begin_landing(tx, ctx, rig, (*n, *c), proof)
         }
-        Op::FinishCycle { rig, end, rework_max: n, target: t } => finish(tx, ctx, rig, *end, *n, t),
+        Op::FinishCycle { rig, end, rework_max: n, target, judge } => {
+            finish(tx, ctx, rig, *end, *n, (target, judge))
+        }
         Op::AbandonCycle { rig, reason } => queue::abandon(tx, ctx, rig, reason),
         Op::ParkQueue { rig, reason } => queue::park(tx, ctx, rig, reason.as_deref()),
+        Op::QueueAway { rig, reason } => queue::away(tx, ctx, rig, reason.as_deref()),
         Op::SetMr { mr, state, reason } => by_hand::set_mr(tx, ctx, mr, *state, reason),
         Op::SubmitBranch { bead, branch, head, target } => {
             queue::submit_branch(tx, ctx, bead, branch, head, target)
