@@ -84,6 +84,6 @@ mod tests {
                 hash = (hash ^ bits).wrapping_mul(0x0100_0000_01b3);
             }
         }
-        assert_eq!(hash, 0);
+        assert_eq!(hash, 0x645f_8a55_01e6_43be);
     }
 }
