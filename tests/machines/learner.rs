@@ -132,7 +132,7 @@ fn some_doubt_is_always_allowed() {
         learner.decided(&Traits::new(), Some(900_000));
     }
     let overdrawn = learner.doubt_max(1e-4);
-    assert!(overdrawn >= 1e-6 && overdrawn < 1e-4, "{overdrawn}");
+    assert!((1e-6..1e-4).contains(&overdrawn), "{overdrawn}");
 }
 
 #[test]

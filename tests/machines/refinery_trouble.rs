@@ -75,7 +75,7 @@ fn a_landing_that_fails_for_good_parks_with_one_alarm_and_goes_on_when_it_is_men
     script.world.refused = 0;
     script.bench.commit("overseer", &Op::ParkQueue { rig: rig(), reason: None }).unwrap();
     assert!(script.run_through_waits().ends_with("a is merged\n"));
-    assert_eq!(script.alarms().last().unwrap().1, false);
+    assert!(!script.alarms().last().unwrap().1);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::Ctx;
 use super::Fact;
 use super::Facts;
+use super::Op;
 use super::Refused;
 use super::beads;
 use super::queue;
@@ -21,7 +22,6 @@ use crate::model::mail::MailKind;
 use crate::model::mail::Priority;
 use crate::model::merge::Cycle;
 use crate::model::merge::CycleEnd;
-use crate::model::merge::Judge;
 use crate::model::merge::MrState;
 use crate::model::merge::Stack;
 use crate::model::parcel::Letter;
@@ -38,17 +38,18 @@ pub(super) fn finish(
     tx: &mut dyn Tx,
     ctx: &mut Ctx<'_>,
     rig: &RigName,
-    end: CycleEnd,
-    rework_max: i64,
-    (target, judge): (&str, &Judge),
+    op: &Op,
 ) -> Result<Facts, Refused> {
+    let Op::FinishCycle { end, rework_max, target, judge, .. } = op else {
+        return Err(queue::moved(rig));
+    };
     let mut row = queue::queue(tx, rig)?;
-    let (stack, risks, green, culprit) = match (row.cycle.clone(), end) {
+    let (stack, risks, green, culprit) = match (row.cycle.clone(), *end) {
         (Cycle::Landing { stack, risks, green, proof, culprit }, CycleEnd::Landed) => {
             let seq = ctx.key();
             tx.add(&Landing {
                 seq,
-                target: target.to_owned(),
+                target: target.clone(),
                 base: stack.base.clone(),
                 tip: stack.commit(green).clone(),
                 tree: stack.tree(green).clone(),
@@ -87,7 +88,7 @@ pub(super) fn finish(
         let traits = traits(tx, id)?;
         row.learner.get_or_insert_default().decided(&traits, culprit);
         let mr = queue::request(tx, id)?;
-        facts.extend(returned::give_back(tx, ctx, mr, verdict, rework_max)?);
+        facts.extend(returned::give_back(tx, ctx, mr, verdict, *rework_max)?);
     }
     passed_over(tx, &stack, green, gone)?;
     let detail = json!({"number": stack.number, "landed": green, "innocence_ppm": culprit});
