@@ -4,6 +4,7 @@
 //! and readers who do not trust the ledger read it. A run without it never happened.
 
 pub mod count;
+mod disk;
 mod one;
 pub mod pool;
 

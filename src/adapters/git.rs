@@ -4,6 +4,7 @@
 //! merges and refs. Everything here blocks and belongs on a blocking thread. Merge policy, retries
 //! and the ledger are none of its business: it acts, looks, and says what it found.
 
+pub mod away;
 pub mod cli;
 pub mod follow;
 pub mod handle;

@@ -167,7 +167,9 @@ impl World for RealWorld {
                 Ok(outcome) => outcome,
                 Err(error) => {
                     tracing::warn!(effect = %key, %error, "effect failed");
-                    Outcome::Failed { error: error.to_string() }
+                    let away = matches!(&error, WorldError::Git(git) if git.is_away());
+                    let error = error.to_string();
+                    if away { Outcome::Unreachable { error } } else { Outcome::Failed { error } }
                 }
             }
         })

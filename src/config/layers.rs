@@ -425,5 +425,12 @@ fn bounds(settings: &Settings) -> Option<(Vec<&'static str>, String)> {
         (vec!["limits", "effect_retry_ms"], limits.effect_retry_ms),
     ];
     let short = times.into_iter().find(|(_, ms)| *ms <= 0);
-    short.map(|(path, _)| (path, "must be more than 0".to_owned()))
+    if let Some((path, _)) = short {
+        return Some((path, "must be more than 0".to_owned()));
+    }
+    let ppm = settings.queue.evict_error_ppm;
+    (!(1..=1_000_000).contains(&ppm)).then(|| {
+        let why = "must be 1 to 1000000: no number of runs is enough for 0".to_owned();
+        (vec!["queue", "evict_error_ppm"], why)
+    })
 }

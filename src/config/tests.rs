@@ -216,3 +216,13 @@ fn presets_of_the_town_come_and_go() {
     assert!(edit::remove_agent(town, &none, "claude").is_err(), "built in");
     assert!(edit::set_agent(town, &none, "a.b", "x").is_err());
 }
+
+#[test]
+fn a_share_of_innocents_that_no_number_of_runs_reaches_is_refused() {
+    for ppm in ["0", "-1", "1000001"] {
+        let said =
+            load(&format!("{{\"queue\": {{\"evict_error_ppm\": {ppm}}}}}"), &[]).unwrap_err();
+        assert!(said.contains("queue.evict_error_ppm") && said.contains("1 to 1000000"), "{said}");
+    }
+    assert!(load("{\"queue\": {\"evict_error_ppm\": 1}}", &[]).is_ok());
+}

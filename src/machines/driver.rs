@@ -14,13 +14,22 @@ use crate::model::effect::Effect;
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Flight {
     Running { deadline: Option<i64> },
-    Waiting { until: i64, failures: i64 },
+    Waiting { until: i64 },
+}
+
+/// How often in a row an effect was not done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tries {
+    /// For whatever reason.
+    all: i64,
+    /// Not because somebody did not answer.
+    failed: i64,
 }
 
 /// Effects in flight, by key.
 #[derive(Clone, Debug, Default)]
 pub struct Driver {
-    flights: BTreeMap<String, (Flight, i64)>,
+    flights: BTreeMap<String, (Flight, Tries)>,
 }
 
 impl Driver {
@@ -29,18 +38,18 @@ impl Driver {
     pub fn want(&mut self, d: &mut Decision, now: i64, limits: &Limits, effect: Effect) {
         let patient = matches!(effect, Effect::Watch { .. });
         let key = effect.key();
-        let failures = match self.flights.get(&key) {
+        let tries = match self.flights.get(&key) {
             Some((Flight::Running { deadline: None }, _)) => return,
             Some((Flight::Running { deadline: Some(at) }, _)) if now < *at => {
                 d.wake(*at);
                 return;
             }
-            Some((Flight::Waiting { until, .. }, _)) if now < *until => {
+            Some((Flight::Waiting { until }, _)) if now < *until => {
                 d.wake(*until);
                 return;
             }
-            Some((_, failures)) => *failures,
-            None => 0,
+            Some((_, tries)) => *tries,
+            None => Tries::default(),
         };
         // Gates have bounds of their own.
         let own = match &effect {
@@ -51,7 +60,7 @@ impl Driver {
         if let Some(at) = deadline {
             d.wake(at);
         }
-        self.flights.insert(key, (Flight::Running { deadline }, failures));
+        self.flights.insert(key, (Flight::Running { deadline }, tries));
         d.after.push(After::Do(effect));
     }
 
@@ -70,13 +79,24 @@ impl Driver {
         flying.filter_map(move |(key, _)| key.strip_prefix(verb)?.strip_prefix(' '))
     }
 
-    /// The effect has failed; returns how often in a row.
+    /// The effect has failed; returns how often in a row, times without an answer not counted.
     pub fn failed(&mut self, key: &str, now: i64, limits: &Limits) -> i64 {
-        let failures = self.flights.get(key).map_or(0, |(_, failures)| *failures) + 1;
-        let wait = backoff(limits.effect_retry_ms, failures - 1, limits.effect_retry_max_ms);
-        let flight = Flight::Waiting { until: now + wait, failures };
-        self.flights.insert(key.to_owned(), (flight, failures));
-        failures
+        self.again(key, now, limits, 1).failed
+    }
+
+    /// Somebody whom the effect has to ask did not answer; returns how often in a row it was not
+    /// done, for whatever reason.
+    pub fn unreachable(&mut self, key: &str, now: i64, limits: &Limits) -> i64 {
+        self.again(key, now, limits, 0).all
+    }
+
+    fn again(&mut self, key: &str, now: i64, limits: &Limits, failed: i64) -> Tries {
+        let mut tries = self.flights.get(key).map_or_else(Tries::default, |(_, tries)| *tries);
+        tries.all += 1;
+        tries.failed += failed;
+        let wait = backoff(limits.effect_retry_ms, tries.all - 1, limits.effect_retry_max_ms);
+        self.flights.insert(key.to_owned(), (Flight::Waiting { until: now + wait }, tries));
+        tries
     }
 
     /// Forgets everything: the next decision asks the world again.

@@ -25,7 +25,8 @@ pub struct Limits {
     pub effect_retry_ms: i64,
     /// Longest such wait.
     pub effect_retry_max_ms: i64,
-    /// Failures of one effect in a row before the bead is given back.
+    /// Failures of one effect in a row before the bead is given back or the queue parks; times when
+    /// somebody did not answer do not count.
     pub effect_failures_max: i64,
     /// Between two patrols of a witness with busy workers.
     pub patrol_every_ms: i64,

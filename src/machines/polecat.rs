@@ -259,6 +259,10 @@ impl Machine for Polecat {
                     return d;
                 }
             }
+            // It is pushed when the remote answers again: the work is not given up for that.
+            Input::Report { key, outcome: Outcome::Unreachable { .. } } => {
+                self.driver.unreachable(key, now, &self.limits);
+            }
             Input::Report { key, outcome } => {
                 // A phase may want the same effect again; an answer that moves the row does not.
                 if !matches!(outcome, Outcome::Stopping) {

@@ -73,7 +73,8 @@ pub enum Move {
 /// The next move.
 #[must_use]
 pub fn next(known: &Known<'_>) -> Move {
-    // Who minds no doubt takes red runs at their word.
+    // Who minds no doubt takes red runs at their word, and still books what they may be worth.
+    let honest = known;
     let flake = if known.doubt_max >= ANY_DOUBT { 0.0 } else { known.flake };
     let known = &Known { flake, ..*known };
     let len = known.risks.len();
@@ -87,7 +88,7 @@ pub fn next(known: &Known<'_>) -> Move {
     let wanted = if first == 0 { TARGET_REDS } else { known.reds_min.max(1) };
     let sure = places.others() <= known.doubt_max;
     if sure && reds >= wanted {
-        let doubt_ppm = (places.others() * 1e6) as i64;
+        let doubt_ppm = (Places::new(honest, first).others() * 1e6) as i64;
         return if first == 0 { Move::TargetRed } else { Move::Blame { item: first, doubt_ppm } };
     }
     if let Some(green) = green.filter(|green| *green > 0 && known.running.is_empty()) {

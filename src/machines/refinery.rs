@@ -4,6 +4,7 @@
 //! one pure function of both. Each decision looks at the rows and either commits the next step or
 //! wants the effects of the present one.
 
+mod trouble;
 mod view;
 
 use super::After;
@@ -46,6 +47,9 @@ pub use view::View;
 const BASE_RISK: f64 = 0.02;
 /// The verb of a run's effect.
 const RUN_GATES: &str = "run_gates";
+/// Times that the gates could not run on a suspect's tree before it is blamed, although they can
+/// on what is before it.
+const UNABLE_MIN: usize = 2;
 
 /// A stack that is being searched.
 struct Search<'a> {
@@ -96,6 +100,10 @@ impl Refinery {
                         now,
                     );
                 }
+            }
+            Cycle::Landing { stack, green, .. } if self.outdated(view, stack, *green, now) => {
+                let reason = "the gates were changed while it waited to land".to_owned();
+                d.ops.push(Op::AbandonCycle { rig: self.rig.clone(), reason });
             }
             Cycle::Landing { stack, green, .. } => {
                 let effect = Effect::Land {
@@ -186,30 +194,22 @@ impl Refinery {
 
     /// The next move with a stack.
     fn advance(&mut self, d: &mut Decision, view: &View, search: &Search<'_>, now: i64) {
-        let rig = self.rig.clone();
-        if search.stuck >= self.settings.stuck_max {
-            let why = if self.settings.gates.is_empty() {
-                format!("none is configured: gt config set rigs.{rig}.gates.test.cmd 'COMMAND'")
-            } else {
-                view.reason(|run| run.verdict == Some(Verdict::CouldNotRun))
-            };
-            let reason = format!(
-                "the gates could not run {} times: {why}. Mend it, then 'gt mq retry {rig}'",
-                search.stuck
-            );
-            self.park(d, reason);
-            return;
+        if search.stuck > 0 && search.stuck + 1 >= self.settings.stuck_max {
+            let unable = view.target_unable(&self.settings.judge(), search.queue.retry_after);
+            if unable && search.stuck >= self.settings.stuck_max {
+                self.park(d, self.cannot_run(view, search));
+                return;
+            }
+            if !unable {
+                // Whether they can at all is what the target says.
+                if search.runs.iter().all(|going| going.len > 0) && self.free(search, now) > 0 {
+                    self.start(d, view, search, 0);
+                }
+                return;
+            }
         }
         match self.next(view, search, now) {
-            Move::Test(lens) => d.ops.extend(lens.into_iter().map(|len| {
-                let run = format!("{rig}-{}-{len}-{}", search.stack.number, view.tries(len));
-                Op::StartRun {
-                    rig: rig.clone(),
-                    run: RunId(run),
-                    len,
-                    judge: self.settings.judge(),
-                }
-            })),
+            Move::Test(lens) => lens.into_iter().for_each(|len| self.start(d, view, search, len)),
             Move::Land(len) => self.land(d, view, len, None),
             Move::Blame { item: 1, doubt_ppm } => {
                 d.ops.push(self.finish(CycleEnd::Returned(doubt_ppm)));
@@ -218,9 +218,8 @@ impl Refinery {
             Move::TargetRed => {
                 let target = &self.settings.target;
                 let why = view.reason(|run| run.tree == search.stack.base_tree);
-                let reason =
-                    format!("{target} itself is red: {why}. Mend it, then 'gt mq retry {rig}'");
-                self.park(d, reason);
+                let retry = self.retry();
+                self.park(d, format!("{target} itself is red: {why}. {retry}"));
             }
             Move::Wait if search.runs.is_empty() => {
                 // A run of an earlier cycle has the slot; it answers, or its time is up.
@@ -230,16 +229,34 @@ impl Refinery {
         }
     }
 
+    fn start(&self, d: &mut Decision, view: &View, search: &Search<'_>, len: usize) {
+        let rig = self.rig.clone();
+        let run = format!("{rig}-{}-{len}-{}", search.stack.number, view.tries(len));
+        d.ops.push(Op::StartRun { rig, run: RunId(run), len, judge: self.settings.judge() });
+    }
+
+    /// Slots that no run has; those of cycles that are over still hold theirs.
+    fn free(&self, search: &Search<'_>, now: i64) -> usize {
+        self.slots(search, now).saturating_sub(search.runs.len())
+    }
+
+    /// Slots that this cycle may have.
+    fn slots(&self, search: &Search<'_>, now: i64) -> usize {
+        let own = |run: &str| search.runs.iter().any(|going| going.run.as_str() == run);
+        let others = self.driver.flying(RUN_GATES, now).filter(|run| !own(run)).count();
+        self.settings.slots.saturating_sub(others)
+    }
+
     /// Asks the policy.
     fn next(&self, view: &View, search: &Search<'_>, now: i64) -> Move {
         let learner = search.queue.learner.clone().unwrap_or_default();
-        let fresh = now - self.settings.base_age_ms;
-        let seen = view.seen(&self.settings.judge(), search.queue.retry_after, fresh);
+        // Gates that call everything red are found out by the target, before a second one goes.
+        let fresh = learner.alone_at.max(now - self.settings.base_age_ms);
+        let (judge, after) = (self.settings.judge(), search.queue.retry_after);
+        let seen = view.seen(&judge, after, fresh);
+        let unable = view.able_since(&judge, after).map_or(1, |_| UNABLE_MIN);
         let risks: Vec<f64> = search.risks.iter().map(|ppm| *ppm as f64 / 1e6).collect();
         let running: Vec<usize> = search.runs.iter().map(|going| going.len).collect();
-        // Runs of a cycle that is over still hold their slots.
-        let own = |run: &str| search.runs.iter().any(|going| going.run.as_str() == run);
-        let others = self.driver.flying(RUN_GATES, now).filter(|run| !own(run)).count();
         policy::next(&Known {
             risks: &risks,
             base: if seen.iter().any(|seen| seen.len == 0 && seen.greens > 0) {
@@ -249,10 +266,10 @@ impl Refinery {
             },
             seen: &seen,
             running: &running,
-            slots: self.settings.slots.saturating_sub(others),
+            slots: self.slots(search, now),
             flake: learner.flake(),
             doubt_max: learner.doubt_max(self.settings.evict_error_ppm as f64 / 1e6),
-            reds_min: learner.reds_wanted(),
+            reds_min: learner.reds_wanted().max(unable),
         })
     }
 
@@ -293,6 +310,7 @@ impl Refinery {
             end,
             rework_max: self.settings.rework_max,
             target: self.settings.target.clone(),
+            judge: self.settings.judge(),
         }
     }
 
@@ -387,11 +405,19 @@ impl Machine for Refinery {
     fn decide(&mut self, view: &View, input: &Input, now: i64) -> Decision {
         let mut d = Decision::default();
         match input {
-            Input::Report { key, outcome: Outcome::Failed { .. } } => {
-                self.driver.failed(key, now, &self.limits);
+            Input::Report { key, outcome: Outcome::Failed { error } } => {
+                if self.failed(&mut d, view, (key, error), now) {
+                    return d;
+                }
+            }
+            Input::Report { key, outcome: Outcome::Unreachable { error } } => {
+                self.unanswered(&mut d, view, (key, error), now);
             }
             Input::Report { key, outcome } => {
                 let asked = self.driver.done(key);
+                if view.away && !matches!(outcome, Outcome::Gates { .. }) {
+                    d.ops.push(Op::QueueAway { rig: self.rig.clone(), reason: None });
+                }
                 self.conclude(&mut d, view, (key, asked), outcome);
                 if !d.ops.is_empty() {
                     return d;

@@ -307,6 +307,11 @@ pub enum Outcome {
     },
     /// The other database has applied the parcels.
     Delivered,
+    /// Somebody who has to be asked does not answer: trying again helps once they do.
+    Unreachable {
+        /// What happened.
+        error: String,
+    },
     /// The verb could not be done; trying again may help.
     Failed {
         /// What happened and, if known, what to do.

@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::Serialize;
 
+use super::exact::exp;
+use super::exact::ln;
 use super::rows::MergeRequest;
 use super::value::json_cell;
 
@@ -42,8 +44,14 @@ const AUDITS_MORE: i64 = 64;
 const AUDIT_OFTEN: i64 = 8;
 /// Afterwards, one suspect in so many.
 const AUDIT_EVERY: i64 = 32;
-/// Traits on record; beyond, the least seen is forgotten.
+/// Traits on record; beyond, the one that tells least is forgotten: seen seldom, or long ago.
 const RECORDS_MAX: usize = 128;
+/// Merge requests without a trait after which one that had it counts no more in this.
+const RECORD_AGE: i64 = 64;
+/// A share of innocents that is smaller would ask for very many runs of each suspect.
+const ERROR_MIN: f64 = 1e-6;
+/// The budget for innocents never makes a suspect's share smaller than by this.
+const SHARE_MIN: f64 = 0.01;
 /// Least and greatest chance foretold.
 const RISK_MIN: f64 = 0.000_5;
 const RISK_MAX: f64 = 0.98;
@@ -90,6 +98,17 @@ pub struct Count {
     pub all: i64,
 }
 
+/// What is on record of a trait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Culprits among those that had it.
+    #[serde(flatten)]
+    pub count: Count,
+    /// How many merge requests had been decided when it was last seen.
+    #[serde(default)]
+    pub last: i64,
+}
+
 impl Count {
     fn see(&mut self, bad: bool, span: i64) {
         self.bad += if bad { ONE } else { 0 } - self.bad / span;
@@ -110,7 +129,7 @@ pub struct Learner {
     /// Culprits in the long run.
     pub long: Count,
     /// Culprits by trait, `kind value`.
-    pub records: BTreeMap<String, Count>,
+    pub records: BTreeMap<String, Record>,
     /// How well each predictor did, in millionths of a nat.
     pub luck: BTreeMap<String, i64>,
     /// Flaked runs among runs of green trees.
@@ -119,6 +138,11 @@ pub struct Learner {
     pub doubt: Count,
     /// Suspects so far.
     pub suspects: i64,
+    /// Decided so far.
+    pub decided: i64,
+    /// When the first of a stack last went back, while no run that started later was green; 0 when
+    /// one was. Gates that call everything red would send back the first of every stack.
+    pub alone_at: i64,
 }
 
 json_cell!(Learner);
@@ -133,6 +157,8 @@ impl Default for Learner {
             flaked: Count::default(),
             doubt: Count::default(),
             suspects: 0,
+            decided: 0,
+            alone_at: 0,
         }
     }
 }
@@ -153,7 +179,7 @@ impl Learner {
         let best = foretold.iter().map(|(name, _)| self.luck_of(name)).max().unwrap_or(0);
         let (mut sum, mut mass) = (0.0, 0.0);
         for (name, chance) in &foretold {
-            let weight = ((self.luck_of(name) - best) as f64 / ONE as f64).exp();
+            let weight = exp((self.luck_of(name) - best) as f64 / ONE as f64);
             sum += weight * chance;
             mass += weight;
         }
@@ -198,12 +224,14 @@ impl Learner {
 
     /// The greatest chance of innocence with which the next suspect goes back, so that at most
     /// `error_max` of all merge requests are innocent and go back: a fair share per culprit, and
-    /// twice that as long as earlier ones left some over.
+    /// twice that as long as earlier ones left some over. Never nothing: no number of runs would
+    /// be enough.
     #[must_use]
     pub fn doubt_max(&self, error_max: f64) -> f64 {
+        let error_max = error_max.max(ERROR_MIN);
         let share = error_max / self.long.rate().max(error_max);
         let left = error_max * self.doubt.all as f64 - self.doubt.bad as f64;
-        (share + left / ONE as f64).clamp(0.0, (2.0 * share).min(0.95))
+        (share + left / ONE as f64).clamp(SHARE_MIN * share, (2.0 * share).min(0.95))
     }
 
     /// A merge request was decided by its own merit: landed, or found to be a culprit with this
@@ -215,21 +243,44 @@ impl Learner {
         let culprit = culprit.is_some();
         for (name, chance) in self.foretold(traits) {
             let chance = if culprit { chance } else { 1.0 - chance };
-            let gain = (chance.max(1e-6).ln() * ONE as f64) as i64;
+            let gain = (ln(chance.max(1e-6)) * ONE as f64) as i64;
             let luck = self.luck.entry(name).or_insert(0);
             *luck += gain - *luck / MEMORY;
         }
         self.short.see(culprit, SHORT);
         self.long.see(culprit, LONG);
+        self.decided += 1;
         for (kind, value) in traits {
-            self.records.entry(key(kind, value)).or_default().see(culprit, RECORD);
+            let record = self.records.entry(key(kind, value)).or_default();
+            record.count.see(culprit, RECORD);
+            record.last = self.decided;
         }
+        self.forget();
+        self.suspects += i64::from(culprit);
+    }
+
+    /// Makes room: what was seen just now stays, so that what is new can grow.
+    fn forget(&mut self) {
+        let now = self.decided;
+        let tells = |record: &Record| record.count.all - (now - record.last) * (ONE / RECORD_AGE);
         while self.records.len() > RECORDS_MAX {
-            let least = self.records.iter().min_by_key(|(_, count)| count.all);
+            let older = self.records.iter().filter(|(_, record)| record.last < now);
+            let least = older.min_by_key(|(_, record)| tells(record));
             let Some(least) = least.map(|(name, _)| name.clone()) else { break };
             self.records.remove(&least);
         }
-        self.suspects += i64::from(culprit);
+    }
+
+    /// The first of a stack has gone back at `now`, on the strength of the target's green run.
+    pub fn first_returned(&mut self, now: i64) {
+        self.alone_at = now;
+    }
+
+    /// A run that started then was green: the gates can tell green from red.
+    pub fn saw_green(&mut self, started_at: i64) {
+        if started_at >= self.alone_at {
+            self.alone_at = 0;
+        }
     }
 
     /// A run of a green tree has ended; `reds` earlier runs of the same tree were flakes.
@@ -250,7 +301,7 @@ impl Learner {
         let mut all = vec![("short".to_owned(), short), ("long".to_owned(), long)];
         let mut together = odds(long.clamp(RISK_MIN, RISK_MAX));
         for (kind, value) in traits {
-            let record = self.records.get(&key(kind, value)).copied().unwrap_or_default();
+            let record = self.records.get(&key(kind, value)).copied().unwrap_or_default().count;
             let (bad, seen) = (record.bad as f64 / ONE as f64, record.all as f64 / ONE as f64);
             let chance = (bad + SHRINK * long) / (seen + SHRINK);
             let chance = chance.clamp(RISK_MIN, RISK_MAX);

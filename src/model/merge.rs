@@ -141,6 +141,17 @@ pub enum Returned {
         /// The gates that failed.
         gates: Vec<GateResult>,
     },
+    /// With it the gates cannot run, and without it they can.
+    Unable {
+        /// The tree on which they could not.
+        tree: Sha,
+        /// The tree before it, on which they could: the last green prefix, or the target.
+        before: Sha,
+        /// The run.
+        run: RunId,
+        /// The gates that could not run.
+        gates: Vec<GateResult>,
+    },
     /// The branch or commit is not there.
     Missing {
         /// What was looked for.

@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod bead;
 pub mod effect;
+pub mod exact;
 pub mod ids;
 pub mod learner;
 mod lists;

@@ -1,6 +1,7 @@
-//! The merge queue's hard hours: people's branches, an outsider, a red target.
+//! The merge queue's hard hours: people's branches, an outsider, a red target, an outage.
 
 use std::fs;
+use std::net::TcpListener;
 
 use super::town::Town;
 
@@ -15,6 +16,7 @@ pub fn play(town: &mut Town) {
     verified(town);
     red_branch(town);
     red_target(town);
+    outage(town);
 }
 
 /// A bead, and Ada's branch for it with one file written or (as `-NAME`) removed.
@@ -124,4 +126,24 @@ fn red_target(town: &mut Town) {
     town.gt(&["mq", "retry", "alpha"]);
     town.until("it landed", |town| town.is_closed("al-three"));
     town.closed.push("al-three".to_owned());
+}
+
+/// The remote does not answer: a person is told, and it lands when it is back.
+fn outage(town: &mut Town) {
+    let clone = "town/alpha/mayor/rig";
+    let url = town.git(clone, &["remote", "get-url", "origin"]);
+    branch(town, "al-four", "four.txt");
+    // A port that nobody listens on any more.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let nobody = format!("git://127.0.0.1:{port}/alpha");
+    town.git(clone, &["remote", "set-url", "origin", &nobody]);
+    submit(town, "al-four");
+    let told = |town: &Town| {
+        let status = town.ask("gt", &["status", "--json"]);
+        status["escalations"].to_string().contains("does not answer")
+    };
+    town.until("a person is told", told);
+    town.git(clone, &["remote", "set-url", "origin", &url]);
+    town.until("it landed, and the alarm is over", |town| town.is_closed("al-four") && !told(town));
+    town.closed.push("al-four".to_owned());
 }

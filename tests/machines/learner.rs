@@ -69,6 +69,20 @@ fn records_are_bounded() {
 }
 
 #[test]
+fn beyond_their_bound_records_of_what_is_seldom_or_gone_make_room_for_what_is_new() {
+    let mut learner = taught(1_000, |learner, at| learner.decided(&by(&format!("a{at}")), None));
+    let has = |learner: &Learner, who: &str| learner.records.contains_key(&format!("author {who}"));
+    assert!(has(&learner, "a999") && !has(&learner, "a3"), "the early ones were kept");
+    for at in 0..2_000 {
+        let who = if at % 2 == 0 { "slit".to_owned() } else { format!("b{at}") };
+        learner.decided(&by(&who), (at % 4 == 0).then_some(0));
+    }
+    assert!(has(&learner, "slit") && !has(&learner, "a999"));
+    near(learner.risk(&by("slit")), 0.5, 0.1);
+    assert_eq!(learner.records.len(), 128);
+}
+
+#[test]
 fn flakes_are_counted_and_fade() {
     let mut learner = taught(400, |learner, at| learner.green_run(usize::from(at % 20 == 0)));
     near(learner.flake(), 0.048, 0.01);
@@ -105,6 +119,20 @@ fn doubt_is_spent_from_a_budget() {
         learner.decided(&Traits::new(), Some(5_000));
     }
     assert!(learner.doubt_max(1e-4) < rich / 4.0, "{}", learner.doubt_max(1e-4));
+}
+
+#[test]
+fn some_doubt_is_always_allowed() {
+    let mut learner = taught(200, |learner, at| {
+        learner.decided(&Traits::new(), (at % 10 == 0).then_some(0));
+    });
+    let least = learner.doubt_max(0.0);
+    assert!(least >= 1e-6, "{least}");
+    for _ in 0..50 {
+        learner.decided(&Traits::new(), Some(900_000));
+    }
+    let overdrawn = learner.doubt_max(1e-4);
+    assert!((1e-6..1e-4).contains(&overdrawn), "{overdrawn}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Machine tables: rows and inputs in, decisions out.
 
-mod bench;
+pub mod bench;
 mod boot;
 mod deacon;
 mod dispatcher;
@@ -11,8 +11,9 @@ mod learner;
 mod mayor;
 mod polecat;
 mod policy;
-mod refinery;
+pub mod refinery;
 mod refinery_search;
+mod refinery_trouble;
 mod relay;
 mod supervision;
 mod verification;

@@ -297,3 +297,11 @@ fn likely_culprits_are_stacked_last_within_their_class_and_only_once() {
     assert_eq!(batch::order(&risks, &[2; 4], &[true, false, false, false]), [0, 1, 2, 3]);
     assert_eq!(batch::order(&risks, &[0, 2, 2, 2], &[false; 4]), [0, 1, 2, 3]);
 }
+
+#[test]
+fn who_minds_no_doubt_still_books_it() {
+    let mut line = Line { flake: 0.05, doubt_max: 0.95, ..Line::new(1) };
+    line.risks = vec![0.001];
+    let Move::Blame { item: 1, doubt_ppm } = line.saw(1, false).next() else { panic!("a blame") };
+    assert!(doubt_ppm > 900_000, "a flake is what it most likely was: {doubt_ppm}");
+}

@@ -30,7 +30,7 @@ fn queue(script: &mut Script) -> Queue {
 }
 
 /// A learner that has seen so many merge requests, each tenth of them red, by nobody in particular.
-fn taught() -> Learner {
+pub fn taught() -> Learner {
     let mut learner = Learner::default();
     for at in 0..200 {
         learner.decided(&Traits::new(), (at % 10 == 0).then_some(0));
@@ -39,7 +39,7 @@ fn taught() -> Learner {
     learner
 }
 
-fn teach(script: &mut Script, learner: Learner) {
+pub fn teach(script: &mut Script, learner: Learner) {
     let row = Queue { learner: Some(learner), ..queue(script) };
     script.bench.memory.begin();
     script.bench.memory.set(&row).unwrap();
@@ -262,7 +262,8 @@ fn a_culprit_goes_back_only_with_a_red_run_of_its_own_tree() {
         assert!(refused.to_string().contains("I4"), "{refused}");
     }
     let end = gastown::model::merge::CycleEnd::Returned(0);
-    let op = Op::FinishCycle { rig: rig(), end, rework_max: 3, target: "main".to_owned() };
+    let (target, judge) = ("main".to_owned(), settings().judge());
+    let op = Op::FinishCycle { rig: rig(), end, rework_max: 3, target, judge };
     assert!(script.bench.commit(&who, &op).unwrap_err().to_string().contains("I5"));
     let wake = script.bench.take(&Input::Wake).0;
     assert!(wake.after.iter().all(|after| matches!(after, After::Do(_))), "and it goes on");

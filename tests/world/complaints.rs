@@ -1,21 +1,61 @@
-//! What users of other merge queues complained about, on real git: one test per complaint.
+//! What users of other merge queues complained about: one test per complaint.
+//!
+//! | complaint | test |
+//! |---|---|
+//! | *Lost work*: a branch removed before it was merged | `complaint_branch_nuked_before_it_was_merged` |
+//! | work never pushed, lost with its worktree | `complaint_unpushed_work_lost_with_its_worktree` |
+//! | a bead closed as merged with patches missing | `complaint_closed_as_merged_with_patches_missing` |
+//! | changes reverted by a merge from an old base | `complaint_changes_silently_reverted_by_a_merge_from_an_old_base` |
+//! | a branch merged whose bead is closed, after a reboot | `complaint_merged_although_its_bead_is_closed` |
+//! | *Never finishes*: merged but never closed | `complaint_merged_but_never_closed` |
+//! | closed, and stuck in the queue across a restart | `complaint_closed_and_stuck_in_the_queue_across_a_restart` |
+//! | a dirty worktree after a conflict in the middle | `complaint_dirty_worktree_after_a_mid_stack_conflict` |
+//! | minutes of heartbeat before anything happens | `complaint_minutes_before_anything_happens` |
+//! | *Starvation*: the newest first, the oldest for days | `complaint_newest_first_starves_the_oldest` |
+//! | *Gate lies*: the "failure was there before" excuse | `complaint_the_failure_was_there_before` |
+//! | a gate that ran zero tests | `complaint_a_gate_that_ran_zero_tests_was_green` |
+//! | exit code 127 | `complaint_exit_127_was_taken_for_an_answer` |
+//! | no gates configured means pass | `complaint_no_gates_configured_means_pass` |
+//! | a target that turns red merge by merge | `complaint_the_target_turned_red_merge_by_merge` |
+//! | what landed is not what was tested | `complaint_what_landed_is_not_the_tree_that_was_tested` |
+//! | an agent that judges merges for a day | `complaint_an_agent_judges_merges` |
+//! | *Wrong blame*: a rebuild error makes all culprits | `complaint_a_rebuild_error_marked_everybody_a_culprit` |
+//! | a later one that is red first pays for an earlier one | `complaint_a_later_one_pays_for_an_earlier_ones_fault` |
+//! | old checks of a head that was pushed over | `complaint_stale_sha_after_a_force_push` |
+//! | the target moved by somebody else | `complaint_an_outsider_moved_the_target_rebuild_never_blame` |
+//! | *Queue dies*: a crash cancels everything | `complaint_a_crash_cancels_all_batches` |
+//! | a train without a pipeline | `complaint_a_train_without_a_pipeline` |
 
+use gastown::messages::Address;
+use gastown::messages::wakes;
+#[cfg(target_os = "linux")]
+use gastown::model::bead::Status;
 use gastown::model::effect::Candidate;
 use gastown::model::effect::Effect;
 use gastown::model::effect::Outcome;
 use gastown::model::effect::Place;
+use gastown::model::ids::BeadId;
+use gastown::model::ids::Db;
 use gastown::model::ids::RunId;
 use gastown::model::ids::Sha;
 use gastown::model::merge::GateSpec;
 use gastown::model::merge::LandingStyle;
+use gastown::model::merge::MrState;
 use gastown::model::merge::Stacked;
 use gastown::model::merge::TestsWanted;
 use gastown::model::merge::Verdict;
 use gastown::model::merge::overall;
+use gastown::model::ops::Op;
 
 use super::TestTown;
 use super::commit;
 use super::git;
+#[cfg(target_os = "linux")]
+use super::line::Line;
+use crate::machines::bench::Step;
+use crate::machines::bench::rig;
+use crate::machines::refinery::Script;
+use crate::machines::refinery::settings;
 
 impl TestTown {
     async fn built(&self, candidates: Vec<Candidate>) -> (Sha, Vec<Stacked>, usize) {
@@ -46,7 +86,7 @@ impl TestTown {
     }
 
     /// Somebody pushes to the target past the town.
-    fn outsider(&self, files: &[(&str, &str)]) -> Sha {
+    pub fn outsider(&self, files: &[(&str, &str)]) -> Sha {
         let seed = self.dir.path().join("seed");
         git(&seed, &["pull", "--quiet", self.source.to_str().unwrap(), "main"]);
         let made = commit(&seed, "past the town", files);
@@ -230,4 +270,196 @@ async fn complaint_exit_127_was_taken_for_an_answer() {
 async fn complaint_no_gates_configured_means_pass() {
     let town = TestTown::new();
     assert_eq!(town.verdict(Vec::new()).await, Verdict::CouldNotRun);
+}
+
+#[cfg(target_os = "linux")]
+fn gate(cmd: &str) -> Vec<GateSpec> {
+    vec![GateSpec::new("test", cmd, 20_000)]
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn complaint_merged_although_its_bead_is_closed() {
+    let mut line = Line::new(gate("true"));
+    let ann = line.submit("ann", &[("a", "a\n")]).await;
+    line.turn().await;
+    let close = Op::Close { id: ann.clone(), reason: "not wanted".to_owned() };
+    let closed = line.bench.commit("overseer", &close).is_ok();
+    line.forget();
+    line.settle().await;
+    let merged = line.state(&ann) == "merged";
+    assert_ne!(closed, merged, "either it is wanted and lands, or neither");
+    let there = git(&line.town.source, &["ls-tree", "--name-only", "main", "a"]);
+    assert_eq!(there == "a", merged);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn complaint_merged_but_never_closed() {
+    let mut line = Line::new(gate("true"));
+    let ann = line.submit("ann", &[("a", "a\n")]).await;
+    // It has landed, and the answer is lost with all that was remembered.
+    line.settle_until(|line| line.done.contains(&"land")).await;
+    assert_eq!(git(&line.town.source, &["ls-tree", "--name-only", "main", "a"]), "a");
+    assert_eq!((line.state(&ann).as_str(), line.bead(&ann).status), ("queued", Status::InProgress));
+    line.forget();
+    line.settle().await;
+    assert_eq!((line.state(&ann).as_str(), line.bead(&ann).status), ("merged", Status::Closed));
+    assert_eq!(line.landings(), 1);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn complaint_closed_and_stuck_in_the_queue_across_a_restart() {
+    let mut line = Line::new(gate("true"));
+    line.submit("ann", &[("a", "a\n")]).await;
+    line.settle().await;
+    line.forget();
+    line.done.clear();
+    line.settle().await;
+    assert!(!line.done.contains(&"build_stack"), "it is taken up again: {:?}", line.done);
+    let bob = line.submit("bob", &[("b", "b\n")]).await;
+    line.settle().await;
+    assert_eq!(line.state(&bob), "merged");
+}
+
+#[test]
+fn complaint_minutes_before_anything_happens() {
+    let mut script = Script::new(settings());
+    let open = crate::machines::bench::bead("sh-1");
+    script.bench.commit("overseer", &open).unwrap();
+    let branch = crate::machines::bench::branch("sh-1", "a");
+    let facts = script.bench.commit("overseer", &branch).unwrap();
+    let db = Db::from(&rig());
+    let woken: Vec<Address> = facts.iter().flat_map(|fact| wakes(&db, fact)).collect();
+    assert!(woken.contains(&Address::Refinery(rig())), "{woken:?}");
+    let first = script.turn();
+    assert_eq!(first.after.len(), 1, "the first look stacks it");
+}
+
+#[test]
+fn complaint_newest_first_starves_the_oldest() {
+    let mut few = settings();
+    few.batch_max = 5;
+    let mut script = Script::new(few);
+    let names: Vec<String> = (0..60).map(|at| format!("a{at}")).collect();
+    let mut names = names.iter().map(String::as_str);
+    let first: Vec<&str> = names.by_ref().take(36).collect();
+    script.queue(&first);
+    // For each that has landed a newer one comes.
+    let mut landed = 0;
+    while landed < 36 {
+        let _ = script.turn();
+        let merged = script.requests().iter().filter(|mr| mr.state == MrState::Merged).count();
+        for _ in landed..merged {
+            script.queue(&names.by_ref().take(1).collect::<Vec<_>>());
+        }
+        landed = merged;
+    }
+    let mut requests = script.requests();
+    requests.sort_by_key(|mr| mr.created_at);
+    assert!(requests[..36].iter().all(|mr| mr.state == MrState::Merged), "the oldest are first");
+    assert!(requests.iter().all(|mr| mr.overtaken == 0));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn complaint_the_failure_was_there_before() {
+    let mut line = Line::new(gate("test ! -f broken"));
+    line.town.outsider(&[("broken", "broken\n")]);
+    let before = line.target();
+    let ann = line.submit("ann", &[("a", "a\n")]).await;
+    line.settle().await;
+    assert_eq!(
+        (line.target(), line.state(&ann).as_str()),
+        (before, "queued"),
+        "nothing lands on red"
+    );
+    // Only what mends it, or a person, lets the queue go on.
+    git(&line.town.dir.path().join("seed"), &["rm", "--quiet", "broken"]);
+    line.town.outsider(&[]);
+    line.retry();
+    line.settle().await;
+    assert_eq!(line.state(&ann), "merged");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn complaint_the_target_turned_red_merge_by_merge() {
+    // Each alone is green; both together are not.
+    let mut line = Line::new(gate("test ! -f a || test ! -f b"));
+    let ann = line.submit("ann", &[("a", "a\n")]).await;
+    let bob = line.submit("bob", &[("b", "b\n")]).await;
+    let eve = line.submit("eve", &[("e", "e\n")]).await;
+    line.settle().await;
+    assert_eq!([&ann, &bob, &eve].map(|bead| line.state(bead)), ["merged", "returned", "merged"]);
+    assert_eq!(line.verdict_of_target().await, Verdict::Passed);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn complaint_an_agent_judges_merges() {
+    let mut line = Line::new(gate("test ! -f bad"));
+    line.submit("ann", &[("bad", "bad\n")]).await;
+    line.submit("bob", &[("b", "b\n")]).await;
+    line.settle().await;
+    let kinds: std::collections::BTreeSet<_> = line.done.iter().copied().collect();
+    let wanted = ["build_stack", "land", "remove_branch", "run_gates"];
+    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), wanted, "no session is ever started");
+}
+
+#[cfg(target_os = "linux")]
+impl Line {
+    async fn verdict_of_target(&self) -> Verdict {
+        self.town.verdict(gate("test ! -f a || test ! -f b")).await
+    }
+}
+
+#[test]
+fn complaint_a_later_one_pays_for_an_earlier_ones_fault() {
+    // Both prefixes run at once, and whichever answer comes first, only the culprit goes back.
+    for turned in [false, true] {
+        let mut two = settings();
+        two.slots = 2;
+        let mut script = Script::new(two);
+        script.queue(&["x", "a", "b"]);
+        for _ in 0..60 {
+            let _ = script.turn();
+            if turned {
+                script.inputs.reverse();
+            }
+        }
+        assert_eq!(script.ends(), "x is returned red\na is merged\nb is merged\n", "{turned}");
+    }
+}
+
+#[test]
+fn complaint_a_crash_cancels_all_batches() {
+    for turns in 0..24 {
+        let mut script = Script::new(settings());
+        script.queue(&["a", "x", "b"]);
+        for _ in 0..turns {
+            let _ = script.turn();
+        }
+        script.inputs.clear();
+        script.bench.run(&[Step::Forget]);
+        let text = script.run();
+        let ends = "a is merged\nx is returned red\nb is merged\n";
+        assert!(text.ends_with(ends), "after {turns} turns: {text}");
+    }
+}
+
+#[test]
+fn complaint_a_train_without_a_pipeline() {
+    let mut script = Script::new(settings());
+    script.queue(&["a"]);
+    script.run_to("start_run");
+    let asked = script.turn();
+    assert_eq!(asked.after.len(), 1);
+    // The answer never comes: when its time is up it is asked again.
+    script.inputs.clear();
+    let waits = script.turn();
+    script.bench.now = waits.wake_at.expect("a wait with an end");
+    assert!(script.run().ends_with("a is merged\n"));
+    assert_eq!(script.requests()[0].bead, BeadId::from("sh-1"));
 }

@@ -9,7 +9,11 @@ mod git_stack;
 mod histories;
 #[cfg(target_os = "linux")]
 mod host;
+#[cfg(target_os = "linux")]
+mod line;
 mod rig;
+#[cfg(target_os = "linux")]
+mod verdicts;
 
 use std::collections::BTreeMap;
 use std::io::Read;

@@ -13,6 +13,8 @@ use crate::adapters::gates::GateRun;
 use crate::adapters::gates::at;
 use crate::adapters::gates::could_not;
 use crate::adapters::gates::count;
+use crate::adapters::gates::disk::LOOK_EVERY;
+use crate::adapters::gates::disk::Room;
 use crate::adapters::gates::environment;
 use crate::adapters::gates::file_name;
 use crate::adapters::gates::log_name;
@@ -34,8 +36,6 @@ use crate::model::merge::Verdict;
 /// Most lines and bytes of output that a result carries.
 const TAIL_LINES: usize = 40;
 const TAIL_BYTES: u64 = 4096;
-/// What programs print when a write found no room.
-const NO_ROOM: [&str; 3] = ["No space left on device", "Disk quota exceeded", "ENOSPC"];
 
 /// One gate of a run.
 pub(super) struct One {
@@ -43,6 +43,7 @@ pub(super) struct One {
     pub(super) gate: GateSpec,
     dir: HostDir,
     log: PathBuf,
+    cwd: PathBuf,
     pub(super) shown: String,
     mark: String,
 }
@@ -62,10 +63,11 @@ impl One {
         let mut env = environment(settings);
         env.insert("TMPDIR".to_owned(), tmp.display().to_string());
         let mark = format!("TMPDIR={}", tmp.display());
+        let cwd = town.run(&request.rig, run);
         let spec = HostSpec {
             kind: HostKind::Gate,
             command: HostCommand::Shell(gate.cmd.clone()),
-            cwd: town.run(&request.rig, run),
+            cwd: cwd.clone(),
             env,
             mark: mark.clone(),
             log: log.clone(),
@@ -75,27 +77,31 @@ impl One {
             socket: None,
         };
         files::write_json(&dir.spec(), &spec).map_err(at(run, "gate spec"))?;
-        Ok(Self { exe: settings.exe.clone(), gate: gate.clone(), dir, log, shown, mark })
+        Ok(Self { exe: settings.exe.clone(), gate: gate.clone(), dir, log, cwd, shown, mark })
     }
 
     pub(super) async fn run(self) -> GateResult {
-        let ended = self.host().await;
+        let mut room = Room::new();
+        let ended = self.host(&mut room).await;
         let (gate, shown) = (self.gate.clone(), self.shown.clone());
-        let conclude = tokio::task::spawn_blocking(move || self.conclude(ended));
+        let conclude = tokio::task::spawn_blocking(move || self.conclude(ended, room));
         conclude.await.unwrap_or_else(|error| could_not(&gate, &error.to_string(), shown))
     }
 
     /// The answer of a gate whose host has ended.
-    fn conclude(self, ended: io::Result<()>) -> GateResult {
+    fn conclude(self, ended: io::Result<()>, room: Room) -> GateResult {
         let tail = files::tail(&self.log, TAIL_LINES, TAIL_BYTES).unwrap_or_else(|error| {
             tracing::warn!(log = %self.shown, %error, "no tail of the log");
             String::new()
         });
         let (verdict, reason) = match ended.and_then(|()| self.dir.end_record()) {
-            Ok(Some(end)) => match (judge(&end, self.gate.timeout_ms, &tail), &self.gate.tests) {
-                ((Verdict::Passed, _), Some(wanted)) => enough(&self.log, wanted),
-                (judged, _) => judged,
-            },
+            Ok(Some(end)) => {
+                let full = room.was_none(&tail, &self.dir.0.join("tmp"));
+                match (judge(&end, self.gate.timeout_ms, full, &tail), &self.gate.tests) {
+                    ((Verdict::Passed, _), Some(wanted)) => enough(&self.log, wanted),
+                    (judged, _) => judged,
+                }
+            }
             Ok(None) => {
                 let left = tree::kill_marked(&self.mark);
                 tracing::warn!(gate = %self.gate.name, left, "the gate's host vanished");
@@ -113,7 +119,7 @@ impl One {
 
     /// Runs the host to its end. Its standard input is held open until then: should this process
     /// go, the host sees the end of it and ends the gate.
-    async fn host(&self) -> io::Result<()> {
+    async fn host(&self, room: &mut Room) -> io::Result<()> {
         let said = std::fs::File::create(self.dir.host_log())?;
         let mut child = Command::new(&self.exe)
             .arg("session-host")
@@ -125,7 +131,15 @@ impl One {
             .stderr(said)
             .spawn()?;
         let held = child.stdin.take();
-        let status = child.wait().await?;
+        let status = loop {
+            room.look(&self.cwd);
+            room.look(&self.dir.0);
+            if let Ok(status) = tokio::time::timeout(LOOK_EVERY, child.wait()).await {
+                break status?;
+            }
+        };
+        room.look(&self.cwd);
+        room.look(&self.dir.0);
         drop(held);
         tracing::debug!(gate = %self.gate.name, %status, "gate host ended");
         Ok(())
@@ -133,21 +147,26 @@ impl One {
 }
 
 /// The verdict of an end.
-fn judge(end: &EndRecord, timeout_ms: i64, tail: &str) -> (Verdict, String) {
+fn judge(end: &EndRecord, timeout_ms: i64, full: bool, tail: &str) -> (Verdict, String) {
     if end.timed_out {
         return (Verdict::CouldNotRun, format!("no answer within {timeout_ms} ms"));
     }
     if let Some(why) = &end.log_lost {
         return (Verdict::CouldNotRun, format!("its output could not be written: {why}"));
     }
-    let full = NO_ROOM.iter().find_map(|word| tail.lines().rev().find(|line| line.contains(word)));
     match (&end.exit, full) {
         (Exit::Code(0), _) => (Verdict::Passed, "exit code 0".to_owned()),
-        (Exit::Code(code), Some(line)) => {
-            (Verdict::CouldNotRun, format!("the disk is full (exit code {code}): {}", line.trim()))
+        (Exit::Code(code), true) => {
+            (Verdict::CouldNotRun, format!("the disk was full while it ran (exit code {code})"))
         }
         (Exit::Code(126), _) => (Verdict::CouldNotRun, "its command is not executable".to_owned()),
-        (Exit::Code(127), _) => (Verdict::CouldNotRun, "its command was not found".to_owned()),
+        (Exit::Code(127), _) => {
+            let why = match tail.lines().rev().find(|line| line.contains("not found")) {
+                Some(line) => format!("its command was not found: {}", line.trim()),
+                None => "exit code 127, as of a command that is not found".to_owned(),
+            };
+            (Verdict::CouldNotRun, why)
+        }
         // What a shell says of a program that somebody killed, most often for its memory.
         (Exit::Code(code @ (137 | 143)), _) => {
             (Verdict::CouldNotRun, format!("a program of it was killed (exit code {code})"))
@@ -194,8 +213,10 @@ mod tests {
     #[test]
     fn only_an_answer_of_the_program_is_a_verdict() {
         let of = |exit, timed_out, log_lost| {
-            judge(&EndRecord { exit, ended_at: 0, timed_out, log_lost }, 10, "").0
+            judge(&EndRecord { exit, ended_at: 0, timed_out, log_lost }, 10, false, "").0
         };
+        let full = EndRecord { exit: Exit::Code(1), ended_at: 0, timed_out: false, log_lost: None };
+        assert_eq!(judge(&full, 10, true, "").0, Verdict::CouldNotRun);
         assert_eq!(of(Exit::Code(0), false, None), Verdict::Passed);
         assert_eq!(of(Exit::Code(1), false, None), Verdict::Failed);
         assert_eq!(of(Exit::Code(0), true, None), Verdict::CouldNotRun);

@@ -20,6 +20,7 @@ use crate::messages::views::MrView;
 use crate::model::ids::Db;
 use crate::model::ids::Identity;
 use crate::model::ids::Role;
+use crate::model::merge::GateResult;
 use crate::model::merge::Returned;
 use crate::model::ops::Op;
 use crate::model::value::Name;
@@ -135,6 +136,11 @@ fn message(mail: &MailView) -> PrimeMail {
     PrimeMail { id: mail.id.to_string(), sender, subject: mail.subject.clone() }
 }
 
+fn told(gates: &[GateResult]) -> Vec<String> {
+    let told = |gate: &GateResult| format!("Gate {}: {}\n{}", gate.name, gate.reason, gate.tail);
+    gates.iter().map(told).collect()
+}
+
 /// Why a merge request came back, in words.
 pub(super) fn verdict(mr: &MrView) -> String {
     let mut text = format!("{} was returned.", mr.id);
@@ -150,9 +156,12 @@ pub(super) fn verdict(mr: &MrView) -> String {
         Some(Returned::Rejected { reason }) => say(format!("A person rejected it: {reason}")),
         Some(Returned::Red { tree, before, run, gates }) => {
             say(format!("Tree {tree} is red, {before} before it is green (run {run})."));
-            for gate in gates {
-                say(format!("Gate {}: {}\n{}", gate.name, gate.reason, gate.tail));
-            }
+            told(gates).into_iter().for_each(say);
+        }
+        Some(Returned::Unable { tree, before, run, gates }) => {
+            say(format!("With it the gates cannot run (run {run} of tree {tree})."));
+            say(format!("On {before} before it they can."));
+            told(gates).into_iter().for_each(say);
         }
     }
     text

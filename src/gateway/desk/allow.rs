@@ -59,6 +59,7 @@ fn meant_for(op: &Op) -> For {
         | Op::FinishCycle { .. }
         | Op::AbandonCycle { .. }
         | Op::ParkQueue { .. }
+        | Op::QueueAway { .. }
         | Op::Deliver { .. }
         | Op::Prune { .. }
         | Op::SetAlarm { .. }

@@ -36,7 +36,9 @@ impl Desk {
             let Some(queue) = queue else { continue };
             let learner = queue.learner.unwrap_or_default();
             let merged = mrs.iter().filter(|mr| mr.state == MrState::Merged).count();
-            let red = |mr: &&MergeRequest| matches!(mr.verdict, Some(Returned::Red { .. }));
+            let red = |mr: &&MergeRequest| {
+                matches!(mr.verdict, Some(Returned::Red { .. } | Returned::Unable { .. }))
+            };
             let culprits = mrs.iter().filter(red).count();
             let bounced = mrs.iter().filter(|mr| mr.verdict.is_some()).count() - culprits;
             let said =

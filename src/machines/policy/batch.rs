@@ -4,6 +4,9 @@
 //! for the failures asks (Gallager and Van Voorhis). Several: the length whose rounds per culprit
 //! are least. Above a risk of 0.38 both come to one item: serial is then the best there is.
 
+use crate::model::exact::exp;
+use crate::model::exact::ln;
+
 /// The least and greatest risk that a length is worked out for.
 const RISK_MIN: f64 = 1e-4;
 const RISK_MAX: f64 = 0.9;
@@ -21,9 +24,9 @@ pub fn batch(risks: &[f64], slots: usize, most: usize) -> usize {
         return golomb(risks);
     }
     // The length for the mean risk, carried over to these risks by what should survive it.
-    let hazard = |risk: f64| -(1.0 - risk.clamp(RISK_MIN, RISK_MAX)).ln();
+    let hazard = |risk: f64| -ln(1.0 - risk.clamp(RISK_MIN, RISK_MAX));
     let mean = risks.iter().map(|risk| hazard(*risk)).sum::<f64>() / risks.len() as f64;
-    let length = length(1.0 - (-mean).exp(), slots, risks.len());
+    let length = length(1.0 - exp(-mean), slots, risks.len());
     let wanted = length as f64 * mean - 1e-9;
     let mut sum = 0.0;
     for (at, risk) in risks.iter().enumerate() {
@@ -70,7 +73,7 @@ pub fn length(risk: f64, slots: usize, most: usize) -> usize {
     let stays = 1.0 - risk;
     let ways = slots + 1;
     // Beyond this, fewer than one stack in a hundred ways is green.
-    let far = ((100 * ways) as f64).ln() / -stays.ln();
+    let far = ln((100 * ways) as f64) / -ln(stays);
     let most = most.min(far.ceil() as usize).max(1);
     let mut scale = vec![1.0];
     for at in 1..=most {

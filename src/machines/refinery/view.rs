@@ -1,6 +1,9 @@
 //! What a refinery reads: the queue, who waits, and every run of the trees in question.
 
+use std::ops::RangeBounds;
+
 use crate::machines::policy::Seen;
+use crate::model::ids::Identity;
 use crate::model::ids::RigName;
 use crate::model::ids::RunId;
 use crate::model::learner;
@@ -11,16 +14,20 @@ use crate::model::merge::MrState;
 use crate::model::merge::Verdict;
 use crate::model::mutant;
 use crate::model::mutant::Mutant;
+use crate::model::ops::AWAY;
 use crate::model::rows::Bead;
 use crate::model::rows::GateRun;
+use crate::model::rows::Label;
 use crate::model::rows::Landing;
 use crate::model::rows::MergeRequest;
+use crate::model::rows::Meta;
 use crate::model::rows::Queue;
 use crate::model::tx::Scan;
 use crate::model::tx::Tx;
 use crate::model::tx::TxError;
 use crate::model::tx::TxExt;
 use crate::model::value::Cell;
+use crate::model::value::Name;
 
 /// Landings whose branches are looked at again after a start.
 const SWEPT_LANDINGS: usize = 3;
@@ -39,6 +46,10 @@ pub struct View {
     pub(super) waiting: Vec<Waiting>,
     /// Every run of the tree of each prefix, oldest first; the first is the target itself.
     runs: Vec<Vec<GateRun>>,
+    /// The run that certifies what lands.
+    pub(super) certified_by: Option<GateRun>,
+    /// A person was told that somebody does not answer.
+    pub(super) away: bool,
     /// The merge requests that land.
     pub(super) branches: Vec<MergeRequest>,
     /// What landed last, right after a start: a death may have kept their branches.
@@ -47,8 +58,11 @@ pub struct View {
 
 impl View {
     /// What the prefixes have shown with the present gates. A green run stands, but the target's
-    /// only when it started after `fresh`; a red one stands until a person says "try again".
+    /// only when it started after `fresh`; a red one stands until a person says "try again". One
+    /// that could not run is as good as red once they are known to run on the target.
     pub(super) fn seen(&self, judge: &Judge, retry_after: i64, fresh: i64) -> Vec<Seen> {
+        let able = self.able_since(judge, retry_after);
+        let unable = |run: &GateRun| able.is_some_and(|able| run.started_at >= able);
         let mut all = Vec::new();
         for (len, runs) in self.runs.iter().enumerate() {
             let mut seen = Seen { len, greens: 0, reds: 0 };
@@ -59,6 +73,7 @@ impl View {
                     Some(Verdict::CouldNotRun) if mutant::planted(Mutant::LandWithoutProof) => {
                         seen.greens += usize::from(len > 0);
                     }
+                    Some(Verdict::CouldNotRun) if len > 0 && unable(run) => seen.reds += 1,
                     Some(Verdict::Passed | Verdict::Failed | Verdict::CouldNotRun) | None => {}
                 }
             }
@@ -67,6 +82,36 @@ impl View {
             }
         }
         all
+    }
+
+    fn tried<'a>(
+        &'a self,
+        lens: impl RangeBounds<usize> + 'a,
+        judge: &'a Judge,
+        retry_after: i64,
+    ) -> impl Iterator<Item = &'a GateRun> {
+        let all = self.runs.iter().enumerate().filter(move |(len, _)| lens.contains(len));
+        all.flat_map(|(_, runs)| runs)
+            .filter(move |run| judge.ran(run) && run.started_at >= retry_after)
+    }
+
+    /// Since when the present gates are known to run on the target, after they could not on a
+    /// prefix.
+    pub(super) fn able_since(&self, judge: &Judge, retry_after: i64) -> Option<i64> {
+        let unable = self.tried(1.., judge, retry_after).filter(could_not_run);
+        let from = unable.filter_map(|run| run.ended_at).min()?;
+        let target = self.tried(..1, judge, retry_after).filter(|run| run.started_at >= from);
+        let green = target.filter(|run| run.verdict == Some(Verdict::Passed));
+        green.filter_map(|run| run.ended_at).min()
+    }
+
+    /// Whether the present gates could not run on the target either, and gave no answer since.
+    pub(super) fn target_unable(&self, judge: &Judge, retry_after: i64) -> bool {
+        let said = |run: &&GateRun| matches!(run.verdict, Some(Verdict::Passed | Verdict::Failed));
+        let answers = self.tried(.., judge, retry_after).filter(said);
+        let last = answers.filter_map(|run| run.ended_at).max();
+        let mut target = self.tried(..1, judge, retry_after).filter(could_not_run);
+        target.any(|run| run.ended_at > last)
     }
 
     /// A green run of a prefix's exact tree with these gates.
@@ -98,6 +143,10 @@ impl View {
     }
 }
 
+fn could_not_run(run: &&GateRun) -> bool {
+    run.verdict == Some(Verdict::CouldNotRun)
+}
+
 /// Reads it. `last`: the last landings too.
 pub(super) fn read(
     tx: &mut dyn Tx,
@@ -106,6 +155,7 @@ pub(super) fn read(
     last: bool,
 ) -> Result<View, TxError> {
     let mut view = View { queue: tx.row::<Queue>(rig)?, ..View::default() };
+    view.away = away(tx, rig)?;
     if last {
         view.landed = last_landed(tx)?;
     }
@@ -120,7 +170,8 @@ pub(super) fn read(
                 view.runs.push(runs);
             }
         }
-        Some(Cycle::Landing { stack, green, .. }) => {
+        Some(Cycle::Landing { stack, green, proof, .. }) => {
+            view.certified_by = tx.row::<GateRun>(&proof)?;
             for item in &stack.items[..green] {
                 if let Some(bead) = tx.find::<Bead>("by_id", &item.mr)? {
                     view.branches.extend(tx.row::<MergeRequest>(&bead.seq)?);
@@ -129,6 +180,14 @@ pub(super) fn read(
         }
     }
     Ok(view)
+}
+
+/// Whether a person was told that somebody does not answer.
+fn away(tx: &mut dyn Tx, rig: &RigName) -> Result<bool, TxError> {
+    let Some(prefix) = tx.row::<Meta>(&Name::from("prefix"))? else { return Ok(false) };
+    let bead = Identity::Refinery(rig.clone()).bead_id(&prefix.value);
+    let Some(bead) = bead else { return Ok(false) };
+    Ok(tx.row2::<Label>(&bead, &Name::from(AWAY))?.is_some())
 }
 
 /// Who waits, most urgent first, then oldest: no merge request is overtaken by one of its class.

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::Ctx;
 use super::Fact;
 use super::Facts;
+use super::Op;
 use super::Refused;
 use super::beads;
 use super::queue;
@@ -23,7 +24,6 @@ use crate::model::merge::Cycle;
 use crate::model::merge::CycleEnd;
 use crate::model::merge::MrState;
 use crate::model::merge::Stack;
-use crate::model::merge::Verdict;
 use crate::model::parcel::Letter;
 use crate::model::parcel::Parcel;
 use crate::model::rows::Agent;
@@ -38,17 +38,18 @@ pub(super) fn finish(
     tx: &mut dyn Tx,
     ctx: &mut Ctx<'_>,
     rig: &RigName,
-    end: CycleEnd,
-    rework_max: i64,
-    target: &str,
+    op: &Op,
 ) -> Result<Facts, Refused> {
+    let Op::FinishCycle { end, rework_max, target, judge, .. } = op else {
+        return Err(queue::moved(rig));
+    };
     let mut row = queue::queue(tx, rig)?;
-    let (stack, risks, green, culprit) = match (row.cycle.clone(), end) {
+    let (stack, risks, green, culprit) = match (row.cycle.clone(), *end) {
         (Cycle::Landing { stack, risks, green, proof, culprit }, CycleEnd::Landed) => {
             let seq = ctx.key();
             tx.add(&Landing {
                 seq,
-                target: target.to_owned(),
+                target: target.clone(),
                 base: stack.base.clone(),
                 tip: stack.commit(green).clone(),
                 tree: stack.tree(green).clone(),
@@ -59,11 +60,12 @@ pub(super) fn finish(
             (stack, risks, green, culprit)
         }
         (Cycle::Testing { stack, risks, .. }, CycleEnd::Returned(doubt)) => {
-            let red = queue::has_run(tx, stack.tree(1), Verdict::Failed)?;
-            if !red || !queue::has_run(tx, &stack.base_tree, Verdict::Passed)? {
+            let red = returned::evidence(tx, stack.tree(1), judge)?.is_some();
+            if !red || !queue::has_passed(tx, &stack.base_tree, judge)? {
                 let why = "I5: it is not red on a green target".to_owned();
                 return Err(Refused::NotNow { id: stack.items[0].mr.to_string(), why });
             }
+            row.learner.get_or_insert_default().first_returned(ctx.now);
             (stack, risks, 0, Some(doubt))
         }
         _ => return Err(queue::moved(rig)),
@@ -74,14 +76,19 @@ pub(super) fn finish(
         row.learner.get_or_insert_default().decided(&traits, None);
         facts.extend(merged(tx, ctx, &item.mr, &item.commit)?);
     }
+    // Gates that have changed since the landing began hold nothing against anybody.
+    let verdict = match culprit {
+        Some(_) => returned::red_verdict(tx, &stack, green + 1, judge)?,
+        None => None,
+    };
+    let culprit = culprit.filter(|_| verdict.is_some());
     let gone = green + usize::from(culprit.is_some());
-    if culprit.is_some() {
+    if let Some(verdict) = verdict {
         let id = &stack.items[green].mr;
         let traits = traits(tx, id)?;
         row.learner.get_or_insert_default().decided(&traits, culprit);
-        let verdict = returned::red_verdict(tx, &stack, gone)?;
         let mr = queue::request(tx, id)?;
-        facts.extend(returned::give_back(tx, ctx, mr, verdict, rework_max)?);
+        facts.extend(returned::give_back(tx, ctx, mr, verdict, *rework_max)?);
     }
     passed_over(tx, &stack, green, gone)?;
     let detail = json!({"number": stack.number, "landed": green, "innocence_ppm": culprit});

@@ -39,6 +39,7 @@ pub use fields::ForeignDep;
 pub use fields::NewBead;
 pub use mail::ASKS_FOR_HELP;
 pub use op::Op;
+pub use queue::AWAY;
 pub use refused::Refused;
 pub use sessions::AfterExit;
 pub use support::Ctx;
@@ -47,6 +48,7 @@ pub use support::short_id;
 
 use super::tx::Tx;
 use finish::finish;
+use sessions::cleared;
 
 /// Applies one op.
 ///
@@ -87,9 +89,7 @@ pub fn apply(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, op: &Op) -> Result<Facts, Refus
         Op::Submit { agent, incarnation: n, submission: s } => work::submit(tx, ctx, agent, *n, s),
         Op::Withdraw { agent: a, incarnation: n, then } => sessions::withdraw(tx, ctx, a, *n, then),
         Op::Enqueue { agent, incarnation: n, target } => work::enqueue(tx, ctx, agent, *n, target),
-        Op::Cleared { agent: a, incarnation: n, rescued: r } => {
-            sessions::cleared(tx, ctx, a, *n, r)
-        }
+        Op::Cleared { agent: a, incarnation: n, rescued: r } => cleared(tx, ctx, a, *n, r),
         Op::BeginCycle { rig, stack, risks, bounced, rework_max } => {
             queue::begin(tx, ctx, rig, (stack, risks), bounced, *rework_max)
         }
@@ -99,9 +99,10 @@ pub fn apply(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, op: &Op) -> Result<Facts, Refus
         Op::BeginLanding { rig, len: n, culprit: c, proof } => {
             queue::begin_landing(tx, ctx, rig, (*n, *c), proof)
         }
-        Op::FinishCycle { rig, end, rework_max: n, target: t } => finish(tx, ctx, rig, *end, *n, t),
+        Op::FinishCycle { rig, .. } => finish(tx, ctx, rig, op),
         Op::AbandonCycle { rig, reason } => queue::abandon(tx, ctx, rig, reason),
         Op::ParkQueue { rig, reason } => queue::park(tx, ctx, rig, reason.as_deref()),
+        Op::QueueAway { rig, reason } => queue::away(tx, ctx, rig, reason.as_deref()),
         Op::SetMr { mr, state, reason } => by_hand::set_mr(tx, ctx, mr, *state, reason),
         Op::SubmitBranch { bead, branch, head, target } => {
             queue::submit_branch(tx, ctx, bead, branch, head, target)

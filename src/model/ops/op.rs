@@ -306,6 +306,8 @@ ops! {
         rework_max: i64,
         /// The branch.
         target: String,
+        /// The present gates: only what they said is held against anybody.
+        judge: Judge,
     };
     /// Give up a cycle; its merge requests stay queued.
     AbandonCycle "abandon_cycle" {
@@ -319,6 +321,13 @@ ops! {
         /// The rig.
         rig: RigName,
         /// Why; `None` lets it go on.
+        reason: Option<String>,
+    };
+    /// Tell a person that the queue waits for somebody who does not answer, or that it is over.
+    QueueAway "queue_away" {
+        /// The rig.
+        rig: RigName,
+        /// What happened; `None` when it is over.
         reason: Option<String>,
     };
     /// Hold, queue again or reject a merge request by hand.

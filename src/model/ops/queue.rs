@@ -16,6 +16,7 @@ use crate::model::bead::Status;
 use crate::model::effect::Bounced;
 use crate::model::ids::BeadId;
 use crate::model::ids::Db;
+use crate::model::ids::Identity;
 use crate::model::ids::RigName;
 use crate::model::ids::RunId;
 use crate::model::ids::Sha;
@@ -34,12 +35,17 @@ use crate::model::parcel::Parcel;
 use crate::model::rows::Bead;
 use crate::model::rows::GateRun;
 use crate::model::rows::Ids;
+use crate::model::rows::Label;
 use crate::model::rows::MergeRequest;
 use crate::model::rows::Queue;
 use crate::model::rows::Results;
 use crate::model::tx::Tx;
 use crate::model::tx::TxExt;
 use crate::model::value::Cell;
+use crate::model::value::Name;
+
+/// On the refinery's bead as long as somebody whom it has to ask does not answer.
+pub const AWAY: &str = "gt:away";
 
 /// A branch to queue.
 pub(super) struct Request<'a> {
@@ -225,7 +231,9 @@ pub(super) fn finish_run(
     let verdict = overall(results);
     if verdict == Verdict::Passed {
         let flaked = flaked(tx, &record, row.retry_after)?;
-        row.learner.get_or_insert_default().green_run(flaked);
+        let learner = row.learner.get_or_insert_default();
+        learner.green_run(flaked);
+        learner.saw_green(record.started_at);
     }
     record.verdict = Some(verdict);
     record.results = Results(results.to_vec());
@@ -262,10 +270,10 @@ fn flaked(tx: &mut dyn Tx, green: &GateRun, after: i64) -> Result<usize, Refused
     Ok(said.iter().filter(|verdict| **verdict == Verdict::Failed).count())
 }
 
-/// Whether a tree has a run with this verdict.
-pub(super) fn has_run(tx: &mut dyn Tx, tree: &Sha, verdict: Verdict) -> Result<bool, Refused> {
+/// Whether a tree has passed these gates.
+pub(super) fn has_passed(tx: &mut dyn Tx, tree: &Sha, judge: &Judge) -> Result<bool, Refused> {
     let runs = tx.with::<GateRun>(Some("by_tree"), vec![tree.to_value()])?;
-    Ok(runs.iter().any(|run| run.verdict == Some(verdict)))
+    Ok(runs.iter().any(|run| run.verdict == Some(Verdict::Passed) && judge.ran(run)))
 }
 
 pub(super) fn begin_landing(
@@ -288,7 +296,13 @@ pub(super) fn begin_landing(
         let why = format!("I4: run {proof} is no proof for tree {}", stack.tree(len));
         return Err(Refused::NotNow { id: rig.to_string(), why });
     }
-    if culprit.is_some() && !has_run(tx, stack.tree(len + 1), Verdict::Failed)? {
+    let judge =
+        record.and_then(|run| Some(Judge { gates: run.gates, environment: run.environment? }));
+    let speaks = match judge.filter(|_| culprit.is_some()) {
+        Some(judge) => returned::evidence(tx, stack.tree(len + 1), &judge)?.is_some(),
+        None => false,
+    };
+    if culprit.is_some() && !speaks {
         let why = format!("I5: no run of tree {} is red", stack.tree(len + 1));
         return Err(Refused::NotNow { id: rig.to_string(), why });
     }
@@ -349,6 +363,39 @@ pub(super) fn park(
     let parcel = Parcel::Alarm {
         subject: format!("{rig}/refinery"),
         condition: "the queue waits for a person".to_owned(),
+        raise: reason.map(str::to_owned),
+    };
+    support::post(tx, ctx, &Db::hq(), parcel, &mut facts)?;
+    Ok(facts)
+}
+
+/// Raises or clears the alarm that somebody whom the queue has to ask does not answer. A label of
+/// the refinery's bead keeps that it was raised.
+pub(super) fn away(
+    tx: &mut dyn Tx,
+    ctx: &mut Ctx<'_>,
+    rig: &RigName,
+    reason: Option<&str>,
+) -> Result<Facts, Refused> {
+    let prefix = support::prefix(tx)?;
+    let Some(bead) = Identity::Refinery(rig.clone()).bead_id(&prefix) else {
+        return Err(moved(rig));
+    };
+    let label = Label { bead, label: Name::from(AWAY) };
+    let stands = tx.row2::<Label>(&label.bead, &label.label)?.is_some();
+    if stands == reason.is_some() {
+        return Ok(vec![Fact::Unchanged]);
+    }
+    if stands {
+        tx.remove(&label)?;
+    } else {
+        tx.add(&label)?;
+    }
+    support::log(tx, ctx, rig.as_str(), "queue_away", &json!({"reason": reason}))?;
+    let mut facts = vec![Fact::Queue { rig: rig.clone() }];
+    let parcel = Parcel::Alarm {
+        subject: format!("{rig}/refinery"),
+        condition: "the remote does not answer".to_owned(),
         raise: reason.map(str::to_owned),
     };
     support::post(tx, ctx, &Db::hq(), parcel, &mut facts)?;

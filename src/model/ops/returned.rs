@@ -11,8 +11,11 @@ use super::support;
 use crate::model::bead::Hold;
 use crate::model::bead::Status;
 use crate::model::ids::Db;
+use crate::model::ids::Sha;
 use crate::model::mail::MailKind;
 use crate::model::mail::Priority;
+use crate::model::merge::GateResult;
+use crate::model::merge::Judge;
 use crate::model::merge::MrState;
 use crate::model::merge::Returned;
 use crate::model::merge::Stack;
@@ -27,15 +30,45 @@ use crate::model::tx::Tx;
 use crate::model::tx::TxExt;
 use crate::model::value::Cell;
 
-pub(super) fn red_verdict(tx: &mut dyn Tx, stack: &Stack, red: usize) -> Result<Returned, Refused> {
-    let tree = stack.tree(red).clone();
-    let runs = tx.with::<GateRun>(Some("by_tree"), vec![tree.to_value()])?;
-    let run = runs.into_iter().rev().find(|run| run.verdict == Some(Verdict::Failed));
-    let Some(run) = run else {
-        return Err(Refused::NotFound { kind: "red run for tree", id: tree.to_string() });
-    };
-    let gates = run.results.0.into_iter().filter(|g| g.verdict == Verdict::Failed).collect();
-    Ok(Returned::Red { tree, before: stack.tree(red - 1).clone(), run: run.id, gates })
+/// Runs of a tree that could not run before that is held against what is in it.
+const UNABLE_MIN: usize = 2;
+
+/// What speaks against a tree with these gates: its newest red run, or the newest of several that
+/// could not run.
+pub(super) fn evidence(
+    tx: &mut dyn Tx,
+    tree: &Sha,
+    judge: &Judge,
+) -> Result<Option<GateRun>, Refused> {
+    let mut runs = tx.with::<GateRun>(Some("by_tree"), vec![tree.to_value()])?;
+    runs.retain(|run| judge.ran(run));
+    runs.sort_by_key(|run| run.started_at);
+    let said = |verdict| move |run: &GateRun| run.verdict == Some(verdict);
+    if let Some(at) = runs.iter().rposition(said(Verdict::Failed)) {
+        return Ok(Some(runs.swap_remove(at)));
+    }
+    runs.retain(said(Verdict::CouldNotRun));
+    Ok(if runs.len() >= UNABLE_MIN { runs.pop() } else { None })
+}
+
+/// The verdict on the item with which a stack of this length is red; `None` when nothing that
+/// these gates said speaks against it.
+pub(super) fn red_verdict(
+    tx: &mut dyn Tx,
+    stack: &Stack,
+    red: usize,
+    judge: &Judge,
+) -> Result<Option<Returned>, Refused> {
+    let (tree, before) = (stack.tree(red).clone(), stack.tree(red - 1).clone());
+    let Some(run) = evidence(tx, &tree, judge)? else { return Ok(None) };
+    let verdict = run.verdict;
+    let gates = run.results.0.into_iter().filter(|gate| Some(gate.verdict) == verdict).collect();
+    let run = run.id;
+    Ok(Some(if verdict == Some(Verdict::Failed) {
+        Returned::Red { tree, before, run, gates }
+    } else {
+        Returned::Unable { tree, before, run, gates }
+    }))
 }
 
 /// Sends a merge request back: its bead is free, and ordered again with the branch to go on from.
@@ -89,6 +122,11 @@ pub(super) fn give_back(
     Ok(facts)
 }
 
+fn told(gates: &[GateResult]) -> String {
+    let told = |gate: &GateResult| format!("Gate: {} ({})\n{}", gate.name, gate.reason, gate.tail);
+    gates.iter().map(told).collect::<Vec<_>>().join("\n")
+}
+
 fn verdict_letter(mr: &MergeRequest, verdict: &Returned, recipient: String) -> Letter {
     let (kind, failure) = match verdict {
         Returned::Conflict { files, onto } => (
@@ -96,13 +134,16 @@ fn verdict_letter(mr: &MergeRequest, verdict: &Returned, recipient: String) -> L
             format!("Failure-Type: conflict\nOnto: {onto}\nConflict-Files: {}", files.join(", ")),
         ),
         Returned::Red { tree, before, run, gates } => {
-            let tails: Vec<String> = gates
-                .iter()
-                .map(|gate| format!("Gate: {} ({})\n{}", gate.name, gate.reason, gate.tail))
-                .collect();
             let head =
                 format!("Failure-Type: red\nTree: {tree}\nGreen-Before: {before}\nRun: {run}");
-            (MailKind::MergeFailed, format!("{head}\n{}", tails.join("\n")))
+            (MailKind::MergeFailed, format!("{head}\n{}", told(gates)))
+        }
+        Returned::Unable { tree, before, run, gates } => {
+            let what = "With it the gates cannot run; without it they can.";
+            let head = format!(
+                "Failure-Type: unable\n{what}\nTree: {tree}\nRan-Before: {before}\nRun: {run}"
+            );
+            (MailKind::MergeFailed, format!("{head}\n{}", told(gates)))
         }
         Returned::Missing { what } => {
             (MailKind::MergeFailed, format!("Failure-Type: missing\nCommit: {what}"))
