@@ -111,7 +111,7 @@ pub(crate) fn queue() -> Fallible<bool> {
 }
 
 fn elapsed(dir: &std::path::Path) -> Fallible<Duration> {
-    let text = site::read(&dir.join("seconds"))?;
+    let text = git::read(&dir.join("seconds"))?;
     Ok(Duration::from_secs(if text.is_empty() { 0 } else { text.trim().parse()? }))
 }
 
@@ -411,7 +411,7 @@ fn judge(drive: &Drive<'_>, root: &std::path::Path, kills: usize, ran: Duration)
     table.town(drive, &latest, kills);
     table.none("landings without proof, by gt mq proof", problems(&proof));
     table.checker(&found);
-    table.both(&latest, &found, drive.world.mrs.len());
+    table.both(&latest, &found);
     table.none("branches left of what landed", drive.left(&latest)?);
     figures(root, drive, &latest, &found)?;
     let limit = Duration::from_secs(30 * 60);
@@ -508,13 +508,12 @@ impl Table {
     }
 
     /// What the town says beside what is there.
-    fn both(&mut self, latest: &Latest, found: &Found, mrs: usize) {
-        let merged = |number: &usize| {
-            latest.told.get(number).is_some_and(|(_, told)| told.state == "merged")
+    fn both(&mut self, latest: &Latest, found: &Found) {
+        let of = |(number, (_, told)): (&usize, &(usize, Told))| {
+            (told.state == "merged").then_some(*number)
         };
-        let lost = (0..mrs).filter(|number| merged(number) && !found.there.contains(number));
+        let (lost, untold) = found.against(&latest.told.iter().filter_map(of).collect());
         self.none("lost: merged, by the town, and not there", lost);
-        let untold = found.there.iter().filter(|number| !merged(number));
         self.none("there, and not merged by the town", untold);
         self.none("doubled: merged twice by the town", &latest.twice);
     }
@@ -537,7 +536,7 @@ fn figures(
     for (why, times) in &drive.parks {
         row(&format!("waited for a person: {why}"), &times.to_string(), "", true);
     }
-    let log = site::read(&gate::log_path(&drive.site.dir))?;
+    let log = git::read(&gate::log_path(&drive.site.dir))?;
     let mut words: BTreeMap<&str, usize> = BTreeMap::new();
     for (_, word) in log.lines().filter_map(|line| line.split_once(' ')) {
         *words.entry(word).or_default() += 1;

@@ -9,6 +9,7 @@ mod git_stack;
 mod histories;
 #[cfg(target_os = "linux")]
 mod host;
+mod queue_soak;
 mod rig;
 
 use std::collections::BTreeMap;

@@ -11,6 +11,7 @@ use super::Fallible;
 use super::gate;
 use super::git::git;
 use super::git::git_with;
+use super::git::read;
 
 /// How changes are printed: without context, so that what stands around does not matter.
 const DIFF: [&str; 7] =
@@ -65,11 +66,16 @@ impl Found {
     pub(crate) fn look(places: &Places<'_>, submitted: &[Submitted]) -> Fallible<Self> {
         let mut found = Self::default();
         let moves = moves(places.remote)?;
-        let outside: BTreeSet<String> =
-            super::site::read(places.outside)?.lines().map(str::to_owned).collect();
+        let outside: BTreeSet<String> = read(places.outside)?.lines().map(str::to_owned).collect();
         found.look_at_moves(places, &moves, &outside)?;
         found.look_at_changes(places, &moves, &outside, submitted)?;
         Ok(found)
+    }
+
+    /// What the town says beside what is there: merged and not there, there and not merged.
+    pub(crate) fn against(&self, merged: &BTreeSet<usize>) -> (Vec<usize>, Vec<usize>) {
+        let lost = merged.difference(&self.there).copied().collect();
+        (lost, self.there.difference(merged).copied().collect())
     }
 
     fn look_at_moves(
@@ -78,7 +84,7 @@ impl Found {
         moves: &[(String, String)],
         outside: &BTreeSet<String>,
     ) -> Fallible<()> {
-        let log = super::site::read(places.gate_log)?;
+        let log = read(places.gate_log)?;
         let green: BTreeSet<&str> = log
             .lines()
             .filter_map(|line| line.split_once(' '))

@@ -1,4 +1,4 @@
-//! The git command, as the soak's authors and its checker use it.
+//! The git command and plain files, as the soak's authors and its checker use them.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -42,4 +42,12 @@ pub(crate) fn git_with(dir: &Path, arguments: &[&str], input: &[u8]) -> Fallible
     }
     fed?;
     Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+}
+
+/// A file's text; a file that is not there is empty.
+pub(crate) fn read(path: &Path) -> Fallible<String> {
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        other => Ok(other?),
+    }
 }

@@ -18,6 +18,7 @@ use super::checker::Submitted;
 use super::gate::POISON;
 use super::git::git;
 use super::git::git_with;
+use super::git::read;
 use super::world::Change;
 use super::world::Mr;
 use super::world::Shape;
@@ -229,14 +230,6 @@ pub(crate) enum Outside {
     Aside(usize),
     Poison,
     Cure,
-}
-
-/// A file's text; a file that is not there is empty.
-pub(crate) fn read(path: &Path) -> Fallible<String> {
-    match fs::read_to_string(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
-        other => Ok(other?),
-    }
 }
 
 fn read_commits(dir: &Path) -> Fallible<Vec<Vec<String>>> {

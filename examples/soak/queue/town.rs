@@ -30,6 +30,7 @@ use serde_json::Value;
 use super::Fallible;
 use super::Seeded;
 use super::gate;
+use super::git::read;
 use super::site::branch;
 use super::world::Mr;
 use crate::tools::gt;
@@ -361,6 +362,6 @@ impl Drop for Killer {
 
 /// Kills so far.
 pub(crate) fn done(dir: &Path) -> Fallible<usize> {
-    let text = super::site::read(&dir.join("kills"))?;
+    let text = read(&dir.join("kills"))?;
     Ok(if text.is_empty() { 0 } else { text.trim().parse()? })
 }
