@@ -42,7 +42,7 @@ struct Stage {
 impl Stage {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let world = World::new(Shape { seed: 3, mrs: 80, files: 60 });
+        let world = World::new(Shape { seed: 3, mrs: 400, files: 60 });
         for name in ["remote.git", "authors.git"] {
             fs::create_dir(dir.path().join(name)).unwrap();
             git(&dir.path().join(name), &["init", "--quiet", "--bare", "-b", "main"]);

@@ -1,5 +1,6 @@
 //! The git command and plain files, as the soak's authors and its checker use them.
 
+use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
