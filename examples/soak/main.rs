@@ -22,6 +22,8 @@ mod kennel;
 mod kill;
 mod kills;
 mod latency;
+mod queue;
+mod seeded;
 mod speed;
 mod tools;
 mod towns;
@@ -30,7 +32,7 @@ mod writers;
 use std::process::ExitCode;
 
 /// Every soak.
-const NAMES: &str = "idle, speed, kills, kill, engines, latency, growth";
+const NAMES: &str = "idle, speed, kills, kill, engines, latency, growth, queue";
 
 fn main() -> ExitCode {
     let name = std::env::args().nth(1).unwrap_or_default();
@@ -42,6 +44,9 @@ fn main() -> ExitCode {
         "engines" => engines::engines(),
         "latency" => latency::latency(),
         "growth" => growth::growth(),
+        "queue" => queue::queue(),
+        // What the rig of `queue` has for a gate.
+        "gate" => queue::gate(),
         // What `kill` starts: one writer in a process of its own.
         "writer" => writers::writer(),
         other => Err(format!("no soak is called '{other}': {NAMES}").into()),

@@ -162,6 +162,11 @@ impl Daemon {
         Ok(Self(child))
     }
 
+    /// How it ended, if it did.
+    pub(crate) fn ended(&mut self) -> Fallible<Option<std::process::ExitStatus>> {
+        Ok(self.0.try_wait()?)
+    }
+
     /// Kills it at once.
     pub(crate) fn kill9(mut self) -> Fallible<()> {
         self.0.kill()?;

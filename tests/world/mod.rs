@@ -11,6 +11,7 @@ mod histories;
 mod host;
 #[cfg(target_os = "linux")]
 mod line;
+mod queue_soak;
 mod rig;
 #[cfg(target_os = "linux")]
 mod verdicts;
