@@ -13,6 +13,7 @@ use crate::cli::context::Chosen;
 use crate::cli::context::ChosenBy;
 use crate::cli::context::Place;
 use crate::cli::render;
+use crate::cli::town::wiring;
 use crate::messages::door::DoorError;
 use crate::messages::door::PROTOCOL;
 use crate::messages::door::Query;
@@ -86,7 +87,10 @@ impl Where {
                 (beads, town.dolt_data())
             }
         };
-        let database = data.join(db.as_str()).join(format!("{db}.db"));
+        let database = match &context.place {
+            Place::Town { town, .. } => wiring::database(town, db)?,
+            Place::Alone { .. } => data.join(db.as_str()).join(format!("{db}.db")),
+        };
         let databases = context.databases();
         let prefix = databases.iter().find(|(name, _)| name == db).map(|(_, prefix)| prefix);
         let redirected = chosen.chain.first().filter(|_| chosen.chain.len() > 1);

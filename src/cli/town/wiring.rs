@@ -17,6 +17,7 @@ use crate::adapters::world::RigSite;
 use crate::adapters::world::WorldSettings;
 use crate::cli::town::convert::Journal;
 use crate::cli::town::error::TownError;
+use crate::config;
 use crate::config::ConfigError;
 use crate::config::DoltMode;
 use crate::config::Settings;
@@ -24,6 +25,7 @@ use crate::config::env;
 use crate::config::registry::Registry;
 use crate::config::registry::RigEntry;
 use crate::config::town::Metadata;
+use crate::model::ids::Db;
 use crate::model::ids::RigName;
 use crate::store::ledger;
 use crate::store::ledger::Engine;
@@ -92,6 +94,22 @@ pub fn ledger_settings(town: &Town, settings: &Settings) -> Result<ledger::Setti
     let own = settings.store.dolt_mode == DoltMode::Server && settings.store.external.is_none();
     let apart = own.then(|| apart(dolt_site(town, settings)));
     Ok(ledger::Settings { apart, ..ledger_on(settings, engine) })
+}
+
+/// Where a database of the town is: a file, a directory of its server's, or an address.
+///
+/// # Errors
+/// The settings cannot be read.
+pub fn database(town: &Town, db: &Db) -> Result<PathBuf, TownError> {
+    let settings = config::load(town)?;
+    let dir = town.dolt_data().join(db.as_str());
+    Ok(match (settings.store.dolt_mode, &settings.store.external) {
+        (DoltMode::Embedded, _) => dir.join(format!("{db}.db")),
+        (DoltMode::Server, None) => dir,
+        (DoltMode::Server, Some(_)) => {
+            PathBuf::from(format!("mysql://{}/{db}", server(town, &settings)?.address()))
+        }
+    })
 }
 
 /// Backups of the town's own server, made beside it.
