@@ -132,12 +132,18 @@ fn red_target(town: &mut Town) {
 fn outage(town: &mut Town) {
     let clone = "town/alpha/mayor/rig";
     let url = town.git(clone, &["remote", "get-url", "origin"]);
+    fs::write(town.path("hold"), "").unwrap();
     branch(town, "al-four", "four.txt");
+    submit(town, "al-four");
+    town.until("its gates run", |town| {
+        let status = town.ask("gt", &["mq", "status", "alpha", "--json"]);
+        status["runs"][0].is_string()
+    });
     // A port that nobody listens on any more.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let nobody = format!("git://127.0.0.1:{port}/alpha");
     town.git(clone, &["remote", "set-url", "origin", &nobody]);
-    submit(town, "al-four");
+    fs::remove_file(town.path("hold")).unwrap();
     let told = |town: &Town| {
         let status = town.ask("gt", &["status", "--json"]);
         status["escalations"].to_string().contains("does not answer")
