@@ -7,6 +7,7 @@ mod allow;
 mod beads;
 mod caller;
 mod dogs;
+mod line;
 mod past;
 mod queue;
 mod town;
@@ -189,6 +190,8 @@ impl Desk {
             Query::Queue { rig, all } => result(&self.queue(rig.as_ref(), *all)?),
             Query::QueueStats { rig } => result(&self.queue_stats(rig.as_ref())?),
             Query::Why { mr } => result(&self.why(mr)?),
+            Query::QueueLog { rig, limit, after } => result(&self.queue_log(rig, *limit, *after)?),
+            Query::Eta { rig, mr, most } => result(&self.eta(rig, mr.as_ref(), *most)?),
             Query::Landings { rig } => result(&self.landings(rig)?),
             Query::Inbox { recipient, all, unread } => {
                 result(&self.inbox(caller, recipient.as_deref(), *all, *unread)?)

@@ -4,6 +4,7 @@
 //! one pure function of both. Each decision looks at the rows and either commits the next step or
 //! wants the effects of the present one.
 
+mod lineup;
 mod trouble;
 mod view;
 
@@ -148,14 +149,12 @@ impl Refinery {
         let count = batch::batch(&risks, self.settings.slots, self.settings.batch_max);
         let Some(first) = waiting.first().filter(|_| count > 0) else { return };
         let more = first.mr.created_at + self.settings.batch_wait_ms;
-        if count == waiting.len() && now < more {
+        if count == waiting.len() && now < more && !first.mr.hotfix {
             // More would be stacked if they were here.
             d.wake(more);
             return;
         }
-        let held: Vec<bool> = waiting[..count].iter().map(|one| one.mr.overtaken > 0).collect();
-        let class: Vec<i64> = waiting[..count].iter().map(|one| one.mr.priority).collect();
-        let candidates = batch::order(&risks[..count], &class, &held).into_iter().map(|at| {
+        let candidates = lineup::order(&waiting[..count], &risks[..count]).into_iter().map(|at| {
             let mr = &waiting[at].mr;
             Candidate { mr: mr.id.clone(), branch: mr.branch.clone(), head: mr.head.clone() }
         });
@@ -209,11 +208,15 @@ impl Refinery {
             }
         }
         match self.next(view, search, now) {
+            // A hotfix waits: this round is the last one that it waits for.
+            Move::Test(_) if view.hotfix && !search.runs.is_empty() => {}
             Move::Test(lens) => lens.into_iter().for_each(|len| self.start(d, view, search, len)),
+            Move::Land(len) if view.may_land < len => self.withhold(d, view, search),
             Move::Land(len) => self.land(d, view, len, None),
             Move::Blame { item: 1, doubt_ppm } => {
                 d.ops.push(self.finish(CycleEnd::Returned(doubt_ppm)));
             }
+            Move::Blame { item, .. } if view.may_land < item - 1 => self.withhold(d, view, search),
             Move::Blame { item, doubt_ppm } => self.land(d, view, item - 1, Some(doubt_ppm)),
             Move::TargetRed => {
                 let target = &self.settings.target;
@@ -281,6 +284,24 @@ impl Refinery {
         d.ops.push(Op::BeginLanding { rig, len, culprit, proof });
     }
 
+    /// A freeze keeps a green prefix from landing: what it lets pass lands, the rest waits outside
+    /// until it is over. Its runs are recorded, and none is made again.
+    fn withhold(&self, d: &mut Decision, view: &View, search: &Search<'_>) {
+        if !search.runs.is_empty() {
+            return;
+        }
+        let passes = view.may_land;
+        if passes > 0 && view.proof(passes, &self.settings.judge()).is_some() {
+            self.land(d, view, passes, None);
+            return;
+        }
+        let reason = search.queue.frozen.as_ref().map(|freeze| {
+            format!("frozen by {}: {} ({})", freeze.by, freeze.reason, freeze.words())
+        });
+        let (rig, reason) = (self.rig.clone(), reason.unwrap_or_default());
+        d.ops.push(Op::AbandonCycle { rig, reason });
+    }
+
     fn park(&self, d: &mut Decision, reason: String) {
         let rig = self.rig.clone();
         d.ops.push(Op::AbandonCycle { rig: rig.clone(), reason: reason.clone() });
@@ -330,18 +351,22 @@ impl Refinery {
                 if !key.ends_with(&format!(" {number}")) {
                     return;
                 }
-                let stack = Stack {
-                    number,
-                    base: base.clone(),
-                    base_tree: base_tree.clone(),
-                    items: items.clone(),
-                };
                 // One that was held, rejected or overtaken meanwhile: stack again.
                 let waits = |mr: &BeadId| view.waiting.iter().any(|one| one.mr.id == *mr);
                 let named = items.iter().map(|item| &item.mr);
                 if !named.chain(bounced.iter().map(|one| &one.mr)).all(waits) {
                     return;
                 }
+                let items = &items[..lineup::whole(&view.waiting, items, bounced)];
+                if items.is_empty() && bounced.is_empty() {
+                    return;
+                }
+                let stack = Stack {
+                    number,
+                    base: base.clone(),
+                    base_tree: base_tree.clone(),
+                    items: items.to_vec(),
+                };
                 let learner = queue.learner.clone().unwrap_or_default();
                 let traits = |mr: &BeadId| view.waiting.iter().find(|one| one.mr.id == *mr);
                 let risk =

@@ -76,7 +76,12 @@ pub fn wakes(db: &Db, fact: &Fact) -> Vec<Address> {
     let rig = db.rig();
     let dispatcher = || rig.clone().map(Address::Dispatcher).into_iter().collect();
     match fact {
-        Fact::Ordered { .. } | Fact::Unblocked { .. } | Fact::Created { .. } => dispatcher(),
+        Fact::Ordered { .. } | Fact::Created { .. } => dispatcher(),
+        // It may be work that is to be done, or work that may land.
+        Fact::Unblocked { .. } => rig
+            .into_iter()
+            .flat_map(|r| [Address::Dispatcher(r.clone()), Address::Refinery(r)])
+            .collect(),
         Fact::Agent { actor, phase, .. } => match Identity::parse(actor) {
             Some(Identity::Polecat(rig, name)) if phase == "idle" => {
                 vec![Address::Dispatcher(rig.clone()), Address::Polecat(rig, name)]

@@ -164,6 +164,24 @@ pub enum Query {
         /// Which.
         mr: BeadId,
     },
+    /// Events of a queue, oldest first; answered as `[QueueEventView]`.
+    QueueLog {
+        /// The rig.
+        rig: RigName,
+        /// The newest only.
+        limit: usize,
+        /// Only those after the one with this `seq`; 0 is all.
+        after: i64,
+    },
+    /// When those who wait will be decided; answered as `[EtaView]`.
+    Eta {
+        /// The rig.
+        rig: RigName,
+        /// Of this one only.
+        mr: Option<BeadId>,
+        /// Most merge requests in one stack.
+        most: usize,
+    },
     /// Landings with their runs; answered as `[LandingView]`.
     Landings {
         /// The rig.

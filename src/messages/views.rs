@@ -4,6 +4,7 @@
 //! views of its own. Times are RFC 3339 in UTC with milliseconds. Nothing here asks a database.
 
 mod dogs;
+mod line;
 mod past;
 mod queue;
 mod town;
@@ -28,6 +29,10 @@ use crate::model::rows::Comment;
 use crate::model::rows::Dep;
 
 pub use dogs::DogRunView;
+pub use line::EtaView;
+pub use line::ExpectedView;
+pub use line::FreezeView;
+pub use line::QueueEventView;
 pub use past::BeadLine;
 pub use past::ChangedBead;
 pub use past::CommitView;

@@ -6,9 +6,11 @@
 pub mod agent;
 pub mod bead;
 pub mod effect;
+pub mod eta;
 pub mod exact;
 pub mod ids;
 pub mod learner;
+pub mod line;
 mod lists;
 pub mod mail;
 pub mod merge;

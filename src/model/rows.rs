@@ -20,6 +20,7 @@ use super::ids::Role;
 use super::ids::RunId;
 use super::ids::SessionId;
 use super::ids::Sha;
+use super::line::Freeze;
 use super::mail::MailKind;
 use super::mail::MailState;
 use super::mail::Priority;
@@ -224,7 +225,7 @@ rows! {
     }
 
     /// A branch that waits to land: 1:1 with a merge-request bead.
-    Versioned MergeRequest in "merge_requests" key(seq), index(by_state: [state], by_bead: [bead])
+    Versioned MergeRequest in "merge_requests" key(seq), index(by_state: [state, hotfix, priority], by_bead: [bead])
     {
         /// The bead's key.
         seq: i64,
@@ -256,6 +257,10 @@ rows! {
         decided_at: Option<i64>,
         /// Newer ones of its class or a lower one that landed before it.
         overtaken: i64,
+        /// Batches with newer ones of a higher class that were decided before it.
+        outranked: i64,
+        /// A person wants it ahead of everything.
+        hotfix: bool,
     }
 
     /// What a rig's queue is doing.
@@ -273,6 +278,8 @@ rows! {
         retry_after: i64,
         /// What verdicts have taught; null before the first.
         learner: Option<super::learner::Learner>,
+        /// Set while a person keeps work from landing.
+        frozen: Option<Freeze>,
     }
 
     /// One run of a rig's gates.

@@ -18,6 +18,9 @@ use crate::model::effect::Outcome;
 use crate::model::ids::BeadId;
 use crate::model::ids::Db;
 use crate::model::ids::RigName;
+use crate::model::ids::Sha;
+use crate::model::line::AGE_BATCHES;
+use crate::model::line::LOWEST;
 use crate::model::merge::Cycle;
 use crate::model::merge::MrState;
 use crate::model::merge::Verdict;
@@ -40,7 +43,7 @@ use crate::model::value::Cell;
 use crate::model::value::Name;
 
 /// Number of invariants.
-pub(super) const INVARIANTS: usize = 15;
+pub(super) const INVARIANTS: usize = 16;
 
 /// What was true of the rows that an op names, before it.
 pub(super) struct Before {
@@ -75,11 +78,25 @@ pub(super) struct Oracle {
     pub(super) effects: u64,
     /// Runs that a queue may have at once.
     slots: usize,
+    /// Most merge requests in a stack.
+    stack_max: usize,
+    line: Line,
+}
+
+/// What the oracle remembers of those who wait to land.
+#[derive(Debug, Default)]
+struct Line {
+    /// Newer ones that landed before it: of its class or a lower one, and batches of higher ones.
+    passed: BTreeMap<BeadId, (usize, usize)>,
+    /// Those that a person gave up.
+    given_up: BTreeSet<BeadId>,
+    /// The last landing of each queue, by its tip.
+    landing: BTreeMap<RigName, Sha>,
 }
 
 impl Oracle {
-    pub(super) fn new(slots: usize) -> Self {
-        Self { slots, ..Self::default() }
+    pub(super) fn new(slots: usize, stack_max: usize) -> Self {
+        Self { slots, stack_max, ..Self::default() }
     }
 
     fn check(&mut self, invariant: usize, ok: bool, what: impl FnOnce() -> String) {
@@ -193,6 +210,9 @@ impl Oracle {
         let tx = books.tx(db);
         self.look_at_decay(tx, world.shelves.held_until(db), all);
         let Some(rig) = db.rig() else { return };
+        for facts in all {
+            self.look_at_line(tx, &rig, facts);
+        }
         for fact in all.iter().flatten() {
             match fact {
                 Fact::Agent { id, .. } => self.look_at_agent(tx, id),
@@ -272,6 +292,16 @@ impl Oracle {
             self.bound(runs.len() <= slots, "runs at once");
         }
         let Cycle::Landing { stack, green, proof, .. } = &queue.cycle else { return };
+        let tip = stack.commit(*green).clone();
+        if let Some(freeze) = &queue.frozen
+            && self.line.landing.get(rig) != Some(&tip)
+        {
+            let barred = stack.items[..*green]
+                .iter()
+                .find(|item| find_request(tx, &item.mr).is_some_and(|row| freeze.bars(&row)));
+            self.check(16, barred.is_none(), || format!("{rig} lands {barred:?}: {freeze:?}"));
+        }
+        self.line.landing.insert(rig.clone(), tip);
         let run = tx.row::<GateRun>(proof).ok().flatten();
         let exact = run.as_ref().is_some_and(|run| run.tree == *stack.tree(*green));
         self.check(4, exact, || format!("{rig} lands {} without proof", stack.commit(*green)));
@@ -280,6 +310,48 @@ impl Oracle {
             !results.is_empty() && results.iter().all(|r| r.verdict == Verdict::Passed)
         });
         self.check(10, passed, || format!("{rig} lands on gates that did not all pass"));
+    }
+
+    /// Nobody is overtaken without bound, and what a person gave up does not land.
+    fn look_at_line(&mut self, tx: &mut MemoryDb, rig: &RigName, facts: &Facts) {
+        let mut landed = Vec::new();
+        for fact in facts {
+            match fact {
+                Fact::Queued { mr, .. } => drop(self.line.given_up.remove(mr)),
+                Fact::Returned { mr, .. } => {
+                    self.line.passed.remove(mr);
+                    let row = find_request(tx, mr);
+                    if row.is_some_and(|row| row.state == MrState::Rejected) {
+                        self.line.given_up.insert(mr.clone());
+                    }
+                }
+                Fact::Merged { mr, .. } => {
+                    self.line.passed.remove(mr);
+                    let wanted = !self.line.given_up.contains(mr);
+                    self.check(16, wanted, || format!("{mr} landed although it was given up"));
+                    landed.extend(find_request(tx, mr).filter(|row| !row.hotfix));
+                }
+                _ => {}
+            }
+        }
+        let frozen = tx.row::<Queue>(rig).ok().flatten().is_some_and(|row| row.frozen.is_some());
+        if landed.is_empty() || frozen {
+            return;
+        }
+        let queued = vec![MrState::Queued.to_value(), false.to_value()];
+        for row in tx.with::<MergeRequest>(Some("by_state"), queued).unwrap_or_default() {
+            let newer = || landed.iter().filter(|other| other.seq > row.seq);
+            let own = newer().filter(|other| other.priority >= row.priority).count();
+            let higher = newer().any(|other| other.priority < row.priority);
+            let passed = self.line.passed.entry(row.id.clone()).or_default();
+            passed.0 += own;
+            passed.1 += usize::from(higher);
+            let (own, batches) = *passed;
+            let most = (AGE_BATCHES * LOWEST) as usize + 2 * self.stack_max;
+            self.check(16, own <= self.stack_max && batches <= most, || {
+                format!("{} was overtaken by {own} and {batches} batches", row.id)
+            });
+        }
     }
 
     /// What must hold once everything has come to rest.

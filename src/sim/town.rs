@@ -91,7 +91,7 @@ impl Town {
     /// A town at its first moment.
     pub(super) fn new(seed: u64, casting: Casting, plan: Plan, people: People, start: i64) -> Self {
         let rigs: Vec<_> = casting.rigs.iter().map(|(rig, _)| rig.clone()).collect();
-        let slots = casting.queue.slots;
+        let (slots, batch_max) = (casting.queue.slots, casting.queue.batch_max);
         let mut town = Self {
             now: start,
             heap: BinaryHeap::new(),
@@ -106,7 +106,7 @@ impl Town {
             world: World::new(seed, &rigs),
             people,
             plan,
-            oracle: Oracle::new(slots),
+            oracle: Oracle::new(slots, batch_max),
             stream: Stream::new(seed, "town"),
             watchers: BTreeMap::new(),
             trace: Hash::default(),

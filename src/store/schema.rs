@@ -198,11 +198,18 @@ fn count_work(conn: &mut dyn Conn) -> Result<(), ConnError> {
     make_tables(conn)
 }
 
-/// Schema 2 knew a run by its gates alone, and only the queue ran them.
+/// Schema 2 knew a run by its gates alone, and only the queue ran them; nobody was put first by
+/// hand, aged or kept back.
 fn queue_life(conn: &mut dyn Conn) -> Result<(), ConnError> {
-    let key = conn.dialect().key;
-    add_column(conn, GateRun::TABLE.name, "environment", key)?;
-    add_column(conn, GateRun::TABLE.name, "asked_by", key)?;
+    let dialect = conn.dialect();
+    add_column(conn, GateRun::TABLE.name, "environment", dialect.key)?;
+    add_column(conn, GateRun::TABLE.name, "asked_by", dialect.key)?;
+    let count = format!("{} NOT NULL DEFAULT 0", dialect.int);
+    add_column(conn, MergeRequest::TABLE.name, "outranked", &count)?;
+    add_column(conn, MergeRequest::TABLE.name, "hotfix", &count)?;
+    add_column(conn, Queue::TABLE.name, "frozen", dialect.text)?;
+    let by_state = MergeRequest::TABLE.index_named("by_state");
+    renew_index(conn, MergeRequest::TABLE, by_state)?;
     make_tables(conn)
 }
 

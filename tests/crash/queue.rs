@@ -80,8 +80,19 @@ fn moved_target(town: &mut Town) {
     town.gt(&["mq", "reject", &two, "-r", "not like this"]);
     assert_eq!(town.mr_state("al-two"), "rejected");
     town.gt(&["mq", "retry", &two]);
+    // It goes first, and lands nothing before its time; a third is given up.
+    town.gt(&["mq", "hotfix", &two]);
+    town.gt(&["mq", "freeze", "alpha", "-r", "not now", "--allow-priority", "hotfix"]);
+    branch(town, "al-gone", "gone.txt");
+    submit(town, "al-gone");
+    town.bd(&["close", "al-gone", "-r", "not wanted"]);
+    assert_eq!(town.mr_state("al-gone"), "rejected");
+    town.closed.push("al-gone".to_owned());
     outsider(town, "aside.txt");
     fs::remove_file(town.path("hold")).unwrap();
+    town.until("the hotfix has landed", |town| town.is_closed("al-two"));
+    assert_eq!(town.mr_state("al-one"), "queued");
+    town.gt(&["mq", "thaw", "alpha"]);
     town.until("both have landed", |town| town.is_closed("al-one") && town.is_closed("al-two"));
     town.closed.extend(["al-one", "al-two"].map(str::to_owned));
 }

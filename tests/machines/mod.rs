@@ -12,6 +12,7 @@ mod mayor;
 mod polecat;
 mod policy;
 pub mod refinery;
+mod refinery_life;
 mod refinery_search;
 mod refinery_trouble;
 mod relay;

@@ -450,7 +450,9 @@ fn new_gates_make_old_runs_worthless() {
     other.gates[0].cmd = "false".to_owned();
     script.inputs.push(Input::Told(Message::Refinery(RefineryMessage::Configure(other))));
     assert!(script.turn().ops.is_empty());
-    script.queue(&["x"]);
+    let (mr, reason) = (script.requests()[0].id.clone(), "other gates".to_owned());
+    let again = Op::SetMr { mr, state: MrState::Queued, reason };
+    script.bench.commit("overseer", &again).unwrap();
     let text = script.run();
     assert!(text.starts_with("stack x\ntest m+x: failed\n"), "{text}");
 }

@@ -13,6 +13,7 @@ use gastown::model::ids::Persistence;
 use gastown::model::ids::RigName;
 use gastown::model::ids::Role;
 use gastown::model::learner::Learner;
+use gastown::model::line::Freeze;
 use gastown::model::mail::MailKind;
 use gastown::model::mail::MailState;
 use gastown::model::mail::Priority;
@@ -146,6 +147,8 @@ fn merge_request(full: bool) -> MergeRequest {
         created_at: 1,
         decided_at: full.then_some(2),
         overtaken: i64::from(full),
+        outranked: i64::from(full),
+        hotfix: full,
     }
 }
 
@@ -225,7 +228,10 @@ macro_rules! each {
             let rig = RigName::from(if full { "a" } else { "b" });
             let learner = full.then(Learner::default);
             let cycle = Cycle::Idle;
-            $call($tx, &Queue { rig, cycle, cycles: 4, parked, retry_after: 0, learner });
+            let (by, reason) = (name("me"), text());
+            let frozen = full.then(|| Freeze { by, at: 3, reason, allow: Some(0) });
+            let queue = Queue { rig, cycle, cycles: 4, parked, retry_after: 0, learner, frozen };
+            $call($tx, &queue);
         }
         let (a, b, me) = (id("gt-a"), id("gt-b"), name("me"));
         let dep = Dep {

@@ -18,6 +18,7 @@ pub mod install;
 pub mod log;
 pub mod mail;
 pub mod mq;
+mod mq_line;
 mod mq_record;
 pub mod place;
 pub mod polecat;

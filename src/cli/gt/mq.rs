@@ -8,6 +8,7 @@ use crate::adapters::git::cli::Git;
 use crate::cli::context::Wanted;
 use crate::cli::gt::here::Here;
 use crate::cli::gt::hook;
+use crate::cli::gt::mq_line;
 use crate::cli::gt::mq_record;
 use crate::cli::gt::proof;
 use crate::cli::render;
@@ -17,6 +18,7 @@ use crate::messages::door::Query;
 use crate::messages::views::MrView;
 use crate::messages::views::RigStatus;
 use crate::messages::views::StatusView;
+use crate::model::bead::DepType;
 use crate::model::ids::BeadId;
 use crate::model::ids::Db;
 use crate::model::ids::RigName;
@@ -62,6 +64,61 @@ pub enum Mq {
         /// The branch; else the one of this clone.
         #[arg(long)]
         branch: Option<String>,
+        /// A merge request, or a bead, that has to land before it; it is stacked behind that and
+        /// waits for it.
+        #[arg(long, value_name = "MR")]
+        after: Vec<String>,
+        /// Put it ahead of everything.
+        #[arg(long)]
+        hotfix: bool,
+    },
+    /// Put a waiting merge request ahead of everything, from the next cycle on.
+    ///
+    /// Gates that run answer first, and what they show green lands; no run is thrown away.
+    Hotfix {
+        /// Which.
+        mr: String,
+        /// Why.
+        #[arg(long, short, default_value = "put first by hand")]
+        reason: String,
+    },
+    /// Keep work from landing on a rig until 'gt mq thaw'. Tests that run end, and count later.
+    Freeze {
+        /// Which rig.
+        rig: String,
+        /// Why: it is shown to whoever waits.
+        #[arg(long, short, default_value = "frozen by hand")]
+        reason: String,
+        /// What still lands: classes 0 (highest) to N and hotfixes, or 'hotfix' alone.
+        #[arg(long, value_name = "N", value_parser = mq_line::class)]
+        allow_priority: Option<i64>,
+    },
+    /// Let work land again.
+    Thaw {
+        /// Which rig.
+        rig: String,
+    },
+    /// Show what happened to a rig's queue, the newest last.
+    Log {
+        /// Which rig.
+        rig: String,
+        /// The newest only.
+        #[arg(long, visible_alias = "lines", short = 'n', default_value_t = 50)]
+        limit: usize,
+        /// Go on with what comes.
+        #[arg(long, short)]
+        follow: bool,
+        /// Print JSON; with --follow one object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Tell when those who wait will be decided, as the observed cycles let expect.
+    Eta {
+        /// RIG or MR.
+        what: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Queue a returned merge request again, or let a rig's queue go on that waits for a person.
     Retry {
@@ -120,7 +177,18 @@ impl Mq {
         match self {
             Self::List { rig, all, json } => list(&here, rig.map(RigName), all, json),
             Self::Status { what, json } => status(&here, &what, json),
-            Self::Submit { bead, branch } => submit(&here, BeadId(bead), branch),
+            Self::Submit { bead, branch, after, hotfix } => {
+                submit(&here, BeadId(bead), branch, &after, hotfix)
+            }
+            Self::Hotfix { mr, reason } => mq_line::hotfix(&here, &mr, reason),
+            Self::Freeze { rig, reason, allow_priority } => {
+                mq_line::freeze(&here, &rig, reason, allow_priority)
+            }
+            Self::Thaw { rig } => mq_line::thaw(&here, &rig),
+            Self::Log { rig, limit, follow, json } => {
+                mq_line::log(&here, &rig, limit, json, follow)
+            }
+            Self::Eta { what, json } => mq_line::eta(&here, &what, json),
             Self::Retry { what } => retry(&here, &what),
             Self::Reject { mr, reason } => set(&here, &mr, MrState::Rejected, &reason),
             Self::Hold { mr, reason } => set(&here, &mr, MrState::Held, &reason),
@@ -143,10 +211,15 @@ fn list(here: &Here, rig: Option<RigName>, all: bool, json: bool) -> Result<u8, 
         return render::line("nothing waits to land");
     }
     let rows = mrs.iter().map(|mr| {
-        let state = if mr.in_cycle { "in cycle".to_owned() } else { mr.state.to_string() };
+        let state = match &mr.waits {
+            _ if mr.in_cycle => "in cycle".to_owned(),
+            Some(why) => format!("{}, {why}", mr.state),
+            None => mr.state.to_string(),
+        };
         let head: String = mr.head.as_str().chars().take(10).collect();
         vec![
             mr.id.to_string(),
+            class(mr),
             state,
             mr.bead.to_string(),
             head,
@@ -154,10 +227,10 @@ fn list(here: &Here, rig: Option<RigName>, all: bool, json: bool) -> Result<u8, 
             mr.title.clone(),
         ]
     });
-    render::table(&["MR", "STATE", "BEAD", "HEAD", "BRANCH", "TITLE"], rows.collect())
+    render::table(&["MR", "CLASS", "STATE", "BEAD", "HEAD", "BRANCH", "TITLE"], rows.collect())
 }
 
-fn find(here: &Here, id: &str) -> Result<MrView, DoorError> {
+pub(super) fn find(here: &Here, id: &str) -> Result<MrView, DoorError> {
     let mrs: Vec<MrView> = here.ask(Query::Queue { rig: None, all: true })?;
     mrs.into_iter().find(|mr| mr.id.as_str() == id).ok_or_else(|| {
         DoorError::new("not_found", format!("'{id}' is neither a rig nor a merge request"))
@@ -183,7 +256,10 @@ fn status(here: &Here, what: &str, json: bool) -> Result<u8, DoorError> {
     }
     render::line(&format!("{} {} for {}: {}", mr.id, mr.state, mr.bead, mr.title))?;
     render::line(&format!("  {} at {} to {}", mr.branch, mr.head, mr.target))?;
-    render::line(&format!("  by {}, queued {}", mr.author, mr.created_at))?;
+    render::line(&format!("  by {}, queued {}, {}", mr.author, mr.created_at, class(&mr)))?;
+    if let Some(why) = &mr.waits {
+        render::line(&format!("  it waits: {why}"))?;
+    }
     if let Some(commit) = &mr.merge_commit {
         render::line(&format!("  landed as {commit}"))?;
     }
@@ -199,6 +275,10 @@ fn queue(here: &Here, rig: &RigStatus) -> Result<u8, DoorError> {
     for run in &q.runs {
         let logs = here.town.gate_logs(run);
         render::line(&format!("  run {run}: {}", logs.display()))?;
+    }
+    if let Some(frozen) = &q.frozen {
+        render::line(&format!("  {}", frozen.words()))?;
+        render::line(&format!("  'gt mq thaw {}' lets it land again", rig.name))?;
     }
     if let Some(why) = &q.parked {
         render::line(&format!("  it waits for you: {why}"))?;
@@ -225,15 +305,37 @@ fn retry(here: &Here, what: &str) -> Result<u8, DoorError> {
     waits_for_up(here)
 }
 
-fn waits_for_up(here: &Here) -> Result<u8, DoorError> {
+pub(super) fn waits_for_up(here: &Here) -> Result<u8, DoorError> {
     if here.is_up() {
         return Ok(0);
     }
     render::line("the town is not running: it runs at 'gt up'")
 }
 
+/// Its class, and the one that it has by age.
+fn class(mr: &MrView) -> String {
+    match mr.class {
+        _ if mr.hotfix => "hotfix".to_owned(),
+        aged if aged < mr.priority => format!("P{aged} (P{})", mr.priority),
+        class => format!("P{class}"),
+    }
+}
+
+/// The bead that has to be closed first: of a merge request, or itself.
+fn needed(here: &Here, id: &str) -> Result<BeadId, DoorError> {
+    let mrs: Vec<MrView> = here.ask(Query::Queue { rig: None, all: true })?;
+    let found = mrs.into_iter().find(|mr| mr.id.as_str() == id);
+    Ok(found.map_or_else(|| BeadId::from(id), |mr| mr.bead))
+}
+
 /// Queues what the remote has, so that what is tested is what was meant.
-fn submit(here: &Here, bead: BeadId, branch: Option<String>) -> Result<u8, DoorError> {
+fn submit(
+    here: &Here,
+    bead: BeadId,
+    branch: Option<String>,
+    after: &[String],
+    hotfix: bool,
+) -> Result<u8, DoorError> {
     let db = here.db_of(&bead)?;
     let Some(rig) = db.rig() else {
         return Err(DoorError::new("invalid", format!("{bead} is no rig's bead")));
@@ -259,7 +361,17 @@ fn submit(here: &Here, bead: BeadId, branch: Option<String>) -> Result<u8, DoorE
     }
     let target = rig_git.target.clone();
     let op = Op::SubmitBranch { bead: bead.clone(), branch: branch.clone(), head, target };
-    here.write(&db, vec![op])?;
+    let mut ops = Vec::new();
+    for id in after {
+        let (bead, target) = (bead.clone(), needed(here, id)?);
+        ops.push(Op::AddDep { bead, target, dep_type: DepType::Blocks });
+    }
+    ops.push(op);
+    if hotfix {
+        let reason = "submitted as a hotfix".to_owned();
+        ops.push(Op::Hotfix { id: bead.clone(), reason });
+    }
+    here.write(&db, ops)?;
     render::line(&format!("{branch} is queued for {bead}"))?;
     waits_for_up(here)
 }

@@ -51,7 +51,14 @@ pub(super) fn why(here: &Here, mr: &str, json: bool) -> Result<u8, DoorError> {
     }
     render::line(&format!("{} is {}", why.mr, why.state))?;
     render::line(&format!("  chance to be a culprit, as learnt: {:.1}%", why.risk * 100.0))?;
+    let class = if why.class < 0 { "hotfix".to_owned() } else { format!("P{}", why.class) };
+    render::line(&format!("  class {class}, submitted as P{}", why.priority))?;
     render::line(&format!("  newer ones that landed before it: {}", why.overtaken))?;
+    let batches = why.outranked;
+    render::line(&format!("  batches of newer, more urgent ones before it: {batches}"))?;
+    if let Some(waits) = &why.waits {
+        render::line(&format!("  it waits: {waits}"))?;
+    }
     let rows = why.runs.iter().map(|part| {
         let verdict = part.verdict.map_or("no answer".to_owned(), |verdict| verdict.to_string());
         vec![

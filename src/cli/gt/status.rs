@@ -114,6 +114,9 @@ fn show_rig(rig: &RigStatus) -> Result<(), DoorError> {
     let run = q.runs.iter().map(|run| format!(", run {run}")).collect::<String>();
     let held = if q.held > 0 { format!(", {} held", q.held) } else { String::new() };
     render::line(&format!("  queue    {}, {} waiting{held}{run}", q.step, q.queued))?;
+    if let Some(frozen) = &q.frozen {
+        render::line(&format!("  ! {}", frozen.words()))?;
+    }
     if let Some(why) = &q.parked {
         render::line(&format!("  ! the queue waits for you: {why}"))?;
     }

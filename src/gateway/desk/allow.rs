@@ -37,6 +37,8 @@ fn meant_for(op: &Op) -> For {
         | Op::SetMr { .. }
         | Op::ParkQueue { reason: None, .. }
         | Op::SubmitBranch { .. }
+        | Op::Hotfix { .. }
+        | Op::FreezeQueue { .. }
         | Op::CreateConvoy { .. }
         | Op::Sql { .. } => For::Overseer,
         Op::SetMeta { .. }

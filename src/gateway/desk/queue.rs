@@ -1,6 +1,7 @@
 //! Questions about a merge queue's record: what it cost, and why a merge request is where it is.
 
 use crate::gateway::desk::Desk;
+use crate::gateway::desk::line;
 use crate::gateway::desk::town::all;
 use crate::messages::door::DoorError;
 use crate::messages::views::PartView;
@@ -11,6 +12,7 @@ use crate::model::ids::BeadId;
 use crate::model::ids::RigName;
 use crate::model::learner;
 use crate::model::learner::Learner;
+use crate::model::line::class;
 use crate::model::merge::MrState;
 use crate::model::merge::Returned;
 use crate::model::merge::Verdict;
@@ -85,9 +87,11 @@ impl Desk {
                 let same = tx.with::<MergeRequest>(Some("by_bead"), vec![mr.bead.to_value()])?;
                 let landings = all::<Landing>(tx)?;
                 let landed = landings.into_iter().find(|landing| landing.mrs.0.contains(id));
-                Ok(Some((mr, same, all::<GateRun>(tx)?, (all::<Queue>(tx)?.pop(), landed))))
+                let queue = all::<Queue>(tx)?.pop();
+                let waits = line::keeps(tx, queue.as_ref(), &mr)?;
+                Ok(Some((mr, same, all::<GateRun>(tx)?, (queue, landed, waits))))
             })?;
-            let Some((mr, same, mut runs, (queue, landed))) = found else { continue };
+            let Some((mr, same, mut runs, (queue, landed, waits))) = found else { continue };
             runs.sort_by_key(|run| run.started_at);
             let learner: Learner = queue.and_then(|queue| queue.learner).unwrap_or_default();
             let part = |run: &GateRun| {
@@ -109,6 +113,10 @@ impl Desk {
                 state: mr.state,
                 risk: learner.risk(&learner::traits(&mr, &same)),
                 overtaken: mr.overtaken,
+                outranked: mr.outranked,
+                priority: mr.priority,
+                class: class(&mr),
+                waits,
                 runs: runs.iter().filter_map(part).collect(),
             });
         }

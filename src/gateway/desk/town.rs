@@ -6,11 +6,13 @@ use std::collections::BTreeSet;
 use crate::gateway::desk::Desk;
 use crate::gateway::desk::beads::summary;
 use crate::gateway::desk::caller::Caller;
+use crate::gateway::desk::line;
 use crate::gateway::desk::unread;
 use crate::messages::door::DoorError;
 use crate::messages::views::AgentView;
 use crate::messages::views::ConvoyView;
 use crate::messages::views::EscalationView;
+use crate::messages::views::FreezeView;
 use crate::messages::views::HookView;
 use crate::messages::views::LandingView;
 use crate::messages::views::MailView;
@@ -81,7 +83,7 @@ fn inbox_of(tx: &mut dyn Tx, who: &str, states: &[MailState]) -> Result<Vec<Mail
     Ok(rows)
 }
 
-fn requests(tx: &mut dyn Tx, states: &[MrState]) -> Result<Vec<MergeRequest>, TxError> {
+pub(super) fn requests(tx: &mut dyn Tx, states: &[MrState]) -> Result<Vec<MergeRequest>, TxError> {
     let mut rows = Vec::new();
     for state in states {
         rows.extend(tx.with::<MergeRequest>(Some("by_state"), vec![state.to_value()])?);
@@ -90,10 +92,10 @@ fn requests(tx: &mut dyn Tx, states: &[MrState]) -> Result<Vec<MergeRequest>, Tx
     Ok(rows)
 }
 
-/// The merge requests of a cycle.
-fn in_cycle(cycle: &Cycle) -> BTreeSet<BeadId> {
+/// The merge requests of a cycle, in order.
+pub(super) fn in_cycle(cycle: &Cycle) -> Vec<BeadId> {
     match cycle {
-        Cycle::Idle => BTreeSet::new(),
+        Cycle::Idle => Vec::new(),
         Cycle::Testing { stack, .. } | Cycle::Landing { stack, .. } => {
             stack.items.iter().map(|item| item.mr.clone()).collect()
         }
@@ -210,19 +212,29 @@ impl Desk {
     ) -> Result<Vec<MrView>, DoorError> {
         let mut views = Vec::new();
         for db in self.rig_dbs(rig)? {
-            let (rows, queues) = self.read(&db, |tx| {
+            let (rows, queues, kept) = self.read(&db, |tx| {
                 let rows = match with_decided {
                     true => all::<MergeRequest>(tx)?,
                     false => requests(tx, &[MrState::Queued, MrState::Held])?,
                 };
-                Ok((rows, all::<Queue>(tx)?))
+                let queues = all::<Queue>(tx)?;
+                let mut kept = BTreeMap::new();
+                for row in &rows {
+                    if let Some(words) = line::keeps(tx, queues.first(), row)? {
+                        kept.insert(row.id.clone(), words);
+                    }
+                }
+                Ok((rows, queues, kept))
             })?;
             let running: BTreeSet<BeadId> =
                 queues.iter().flat_map(|queue| in_cycle(&queue.cycle)).collect();
             let beads = self.named(&db, rows.iter().map(|row| row.bead.clone()).collect())?;
             views.extend(rows.iter().map(|row| {
                 let title = beads.get(&row.bead).map(|bead| bead.title.clone());
-                MrView::of(row, db.rig(), title.unwrap_or_default(), running.contains(&row.id))
+                let inside = running.contains(&row.id);
+                let waits = kept.get(&row.id).filter(|_| !inside).cloned();
+                let title = title.unwrap_or_default();
+                MrView { waits, ..MrView::of(row, db.rig(), title, inside) }
             }));
         }
         Ok(views)
@@ -398,6 +410,11 @@ impl Desk {
                 held: glance.held,
                 cycles: glance.queue.as_ref().map_or(0, |queue| queue.cycles),
                 runs,
+                frozen: glance
+                    .queue
+                    .as_ref()
+                    .and_then(|queue| queue.frozen.as_ref())
+                    .map(FreezeView::from),
                 parked: glance.queue.and_then(|queue| queue.parked),
             },
             beads: summary(&stats, 0),

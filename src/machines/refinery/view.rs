@@ -2,15 +2,16 @@
 
 use std::ops::RangeBounds;
 
+use super::lineup;
 use crate::machines::policy::Seen;
+use crate::model::ids::BeadId;
 use crate::model::ids::Identity;
 use crate::model::ids::RigName;
 use crate::model::ids::RunId;
-use crate::model::learner;
 use crate::model::learner::Traits;
+use crate::model::line;
 use crate::model::merge::Cycle;
 use crate::model::merge::Judge;
-use crate::model::merge::MrState;
 use crate::model::merge::Verdict;
 use crate::model::mutant;
 use crate::model::mutant::Mutant;
@@ -37,6 +38,8 @@ const SWEPT_LANDINGS: usize = 3;
 pub(super) struct Waiting {
     pub(super) mr: MergeRequest,
     pub(super) traits: Traits,
+    /// Those that have to be stacked before it.
+    pub(super) needs: Vec<BeadId>,
 }
 
 /// The queue, who waits, and what is known of the trees in question.
@@ -44,6 +47,10 @@ pub(super) struct Waiting {
 pub struct View {
     pub(super) queue: Option<Queue>,
     pub(super) waiting: Vec<Waiting>,
+    /// A hotfix waits beside the stack.
+    pub(super) hotfix: bool,
+    /// How many of the stack's first items a freeze lets land.
+    pub(super) may_land: usize,
     /// Every run of the tree of each prefix, oldest first; the first is the target itself.
     runs: Vec<Vec<GateRun>>,
     /// The run that certifies what lands.
@@ -161,8 +168,15 @@ pub(super) fn read(
     }
     match view.queue.as_ref().map(|queue| queue.cycle.clone()) {
         None => {}
-        Some(Cycle::Idle) => view.waiting = waiting(tx, most)?,
+        Some(Cycle::Idle) => {
+            let freeze = view.queue.as_ref().and_then(|queue| queue.frozen.as_ref());
+            view.waiting = lineup::waiting(tx, most, freeze)?;
+        }
         Some(Cycle::Testing { stack, .. }) => {
+            if let Some(queue) = &view.queue {
+                view.hotfix = line::hotfix_waits(tx, queue, &stack)?;
+                view.may_land = line::may_land(tx, queue, &stack)?;
+            }
             for len in 0..=stack.items.len() {
                 let tree = stack.tree(len).to_value();
                 let mut runs = tx.with::<GateRun>(Some("by_tree"), vec![tree])?;
@@ -188,25 +202,6 @@ fn away(tx: &mut dyn Tx, rig: &RigName) -> Result<bool, TxError> {
     let bead = Identity::Refinery(rig.clone()).bead_id(&prefix.value);
     let Some(bead) = bead else { return Ok(false) };
     Ok(tx.row2::<Label>(&bead, &Name::from(AWAY))?.is_some())
-}
-
-/// Who waits, most urgent first, then oldest: no merge request is overtaken by one of its class.
-fn waiting(tx: &mut dyn Tx, most: usize) -> Result<Vec<Waiting>, TxError> {
-    let scan = Scan {
-        index: Some("by_state"),
-        prefix: vec![MrState::Queued.to_value()],
-        ..Scan::default()
-    };
-    let mut all = tx.rows::<MergeRequest>(&scan)?;
-    all.sort_by_key(|mr| (mr.priority, mr.seq));
-    all.truncate(most);
-    let mut waiting = Vec::new();
-    for mr in all {
-        let same = tx.with::<MergeRequest>(Some("by_bead"), vec![mr.bead.to_value()])?;
-        let traits = learner::traits(&mr, &same);
-        waiting.push(Waiting { mr, traits });
-    }
-    Ok(waiting)
 }
 
 /// The merge requests of the last landings.

@@ -59,6 +59,15 @@ pub struct WhyView {
     pub risk: f64,
     /// Newer ones of its class or a lower one that landed before it.
     pub overtaken: i64,
+    /// Batches with newer ones of a higher class that were decided before it.
+    pub outranked: i64,
+    /// 0 (highest) to 4.
+    pub priority: i64,
+    /// The class that it has by now: -1 is a hotfix; it falls with age.
+    pub class: i64,
+    /// Why it cannot be stacked now, or behind what it has to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits: Option<String>,
     /// Every run that it was part of, or that speaks for it, oldest first.
     pub runs: Vec<PartView>,
 }

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::FreezeView;
 use super::IssueView;
 use super::Summary;
 use super::rfc3339;
@@ -15,6 +16,7 @@ use crate::model::ids::Role;
 use crate::model::ids::RunId;
 use crate::model::ids::SessionId;
 use crate::model::ids::Sha;
+use crate::model::line;
 use crate::model::mail::MailKind;
 use crate::model::mail::MailState;
 use crate::model::mail::Priority;
@@ -152,6 +154,13 @@ pub struct MrView {
     pub state: MrState,
     /// Whether it is in the cycle that runs now.
     pub in_cycle: bool,
+    /// The class that it has by now: -1 is a hotfix, 0 the most urgent; it falls with age.
+    pub class: i64,
+    /// Whether a person put it first.
+    pub hotfix: bool,
+    /// Why it cannot be stacked now, or behind what it has to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits: Option<String>,
     /// Why it came back, and what it was tested on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Returned>,
@@ -182,6 +191,9 @@ impl MrView {
             priority: row.priority,
             state: row.state,
             in_cycle,
+            class: line::class(row),
+            hotfix: row.hotfix,
+            waits: None,
             verdict: row.verdict.clone(),
             merge_commit: row.merge_commit.clone(),
             created_at: rfc3339(row.created_at),
@@ -367,6 +379,9 @@ pub struct QueueStatus {
     /// Why it waits for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parked: Option<String>,
+    /// Who keeps work from landing, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<FreezeView>,
 }
 
 /// A condition that wants a person.

@@ -11,6 +11,7 @@ use super::edges;
 use super::fields::Edit;
 use super::fields::ForeignDep;
 use super::fields::NewBead;
+use super::life;
 use super::support;
 use crate::model::bead::BeadType;
 use crate::model::bead::DepType;
@@ -346,11 +347,14 @@ pub(super) fn close(
             "a worker has it. Finish it with 'gt done' (or 'gt done --no-change REASON'), or take it back with 'gt release'"
         }
         Hold::InQueue { mr } => {
-            let why = format!("it waits in the merge queue as {mr}: 'gt mq reject {mr}' first");
-            return Err(Refused::NotNow { id: id.to_string(), why });
+            let mr = mr.clone();
+            return life::cancel(tx, ctx, bead, &mr, reason);
         }
         Hold::Free | Hold::Merged { .. } if bead.issue_type == BeadType::Agent => {
             "an agent's bead lives as long as the agent"
+        }
+        Hold::Free | Hold::Merged { .. } if bead.issue_type == BeadType::MergeRequest => {
+            "a merge request is decided by the queue: close the bead that it is for, or 'gt mq reject' it"
         }
         Hold::Free | Hold::Merged { .. } => {
             if let Some(order) = tx.row::<crate::model::rows::Order>(id)? {

@@ -8,6 +8,7 @@ use super::Facts;
 use super::Op;
 use super::Refused;
 use super::beads;
+use super::life;
 use super::queue;
 use super::returned;
 use super::support;
@@ -23,7 +24,6 @@ use crate::model::mail::Priority;
 use crate::model::merge::Cycle;
 use crate::model::merge::CycleEnd;
 use crate::model::merge::MrState;
-use crate::model::merge::Stack;
 use crate::model::parcel::Letter;
 use crate::model::parcel::Parcel;
 use crate::model::rows::Agent;
@@ -90,10 +90,10 @@ pub(super) fn finish(
         let mr = queue::request(tx, id)?;
         facts.extend(returned::give_back(tx, ctx, mr, verdict, *rework_max)?);
     }
-    passed_over(tx, &stack, green, gone)?;
+    life::passed_over(tx, &row, &stack, (green, gone))?;
     let detail = json!({"number": stack.number, "landed": green, "innocence_ppm": culprit});
     support::log(tx, ctx, rig.as_str(), "finish_cycle", &detail)?;
-    let cycle = if culprit.is_none() && green < stack.items.len() {
+    let cycle = if culprit.is_none() && life::goes_on(tx, &row, &stack, green)? {
         // The trees behind the landed prefix stay what they are, and so does what is known of them.
         row.cycles += 1;
         let (stack, risks) = (stack.behind(green, row.cycles), risks[green..].to_vec());
@@ -109,23 +109,6 @@ fn traits(tx: &mut dyn Tx, id: &BeadId) -> Result<Traits, Refused> {
     let mr = queue::request(tx, id)?;
     let same = tx.with::<MergeRequest>(Some("by_bead"), vec![mr.bead.to_value()])?;
     Ok(learner::traits(&mr, &same))
-}
-
-/// Counts, for each that stays, the newer ones of its class or a lower one that landed before it.
-fn passed_over(tx: &mut dyn Tx, stack: &Stack, green: usize, gone: usize) -> Result<(), Refused> {
-    let mut landed = Vec::new();
-    for item in &stack.items[..green] {
-        landed.push(queue::request(tx, &item.mr)?);
-    }
-    for item in &stack.items[gone..] {
-        let mut mr = queue::request(tx, &item.mr)?;
-        let newer = landed.iter().filter(|l| l.seq > mr.seq && l.priority >= mr.priority).count();
-        if newer > 0 {
-            mr.overtaken += newer as i64;
-            tx.set(&mr)?;
-        }
-    }
-    Ok(())
 }
 
 fn merged(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, id: &BeadId, commit: &Sha) -> Result<Facts, Refused> {

@@ -110,6 +110,7 @@ pub(super) fn register_agent(
             parked: None,
             retry_after: 0,
             learner: None,
+            frozen: None,
         })?;
     }
     support::log(tx, ctx, id.as_str(), "register_agent", &json!({"actor": actor}))?;

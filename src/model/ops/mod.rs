@@ -13,6 +13,7 @@ mod fact;
 mod fields;
 mod finish;
 mod identity;
+mod life;
 mod mail;
 mod op;
 mod over;
@@ -104,6 +105,8 @@ pub fn apply(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, op: &Op) -> Result<Facts, Refus
         Op::ParkQueue { rig, reason } => queue::park(tx, ctx, rig, reason.as_deref()),
         Op::QueueAway { rig, reason } => queue::away(tx, ctx, rig, reason.as_deref()),
         Op::SetMr { mr, state, reason } => by_hand::set_mr(tx, ctx, mr, *state, reason),
+        Op::Hotfix { id, reason } => life::hotfix(tx, ctx, id, reason),
+        Op::FreezeQueue { rig, reason: r, allow } => life::freeze(tx, ctx, rig, r, *allow),
         Op::SubmitBranch { bead, branch, head, target } => {
             queue::submit_branch(tx, ctx, bead, branch, head, target)
         }

@@ -339,6 +339,22 @@ ops! {
         /// Why.
         reason: String,
     };
+    /// Put a waiting merge request ahead of everything.
+    Hotfix "hotfix" {
+        /// Which, or its bead.
+        id: BeadId,
+        /// Why.
+        reason: String,
+    };
+    /// Keep work from landing, or let it land again.
+    FreezeQueue "freeze_queue" {
+        /// The rig.
+        rig: RigName,
+        /// Why; `None` lets it land again.
+        reason: Option<String>,
+        /// The least urgent class that still lands, -1 is hotfixes alone; `None` is nothing.
+        allow: Option<i64>,
+    };
     /// Queue a branch that is on the remote already (crew).
     SubmitBranch "submit_branch" {
         /// The bead.

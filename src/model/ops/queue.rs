@@ -8,6 +8,7 @@ use super::Facts;
 use super::Refused;
 use super::beads;
 use super::fields::NewBead;
+use super::life;
 use super::returned;
 use super::support;
 use crate::model::bead::BeadType;
@@ -20,6 +21,7 @@ use crate::model::ids::Identity;
 use crate::model::ids::RigName;
 use crate::model::ids::RunId;
 use crate::model::ids::Sha;
+use crate::model::line;
 use crate::model::merge::Cycle;
 use crate::model::merge::GateResult;
 use crate::model::merge::Going;
@@ -63,6 +65,7 @@ pub(super) fn put(
     request: &Request<'_>,
 ) -> Result<Facts, Refused> {
     let prefix = support::prefix(tx)?;
+    let hotfix = life::was_hotfix(tx, &bead.id)?;
     let seq = ctx.key();
     let id = support::fresh_id(tx, &prefix, "mr-", seq)?;
     let new = NewBead {
@@ -88,6 +91,8 @@ pub(super) fn put(
         created_at: ctx.now,
         decided_at: None,
         overtaken: 0,
+        outranked: 0,
+        hotfix,
     })?;
     bead.hold = Hold::InQueue { mr: id.clone() };
     bead.status = Status::InProgress;
@@ -112,8 +117,26 @@ pub(super) fn submit_branch(
         let why = format!("it is {} and not yours to submit", bead.status);
         return Err(Refused::NotNow { id: id.to_string(), why });
     }
+    refuse_known(tx, id, head)?;
     let who = BeadId(ctx.actor.to_owned());
     put(tx, ctx, bead, &Request { author: (&who, 0), branch, head, target })
+}
+
+/// A head that came back is not queued again as it is (I3): for its own bead whatever the verdict,
+/// for another one when it was the culprit.
+pub(super) fn refuse_known(tx: &mut dyn Tx, bead: &BeadId, head: &Sha) -> Result<(), Refused> {
+    let mut earlier = tx.with::<MergeRequest>(Some("by_bead"), vec![bead.to_value()])?;
+    earlier.retain(|mr| mr.verdict.is_some());
+    let red = vec![MrState::Returned.to_value()];
+    let others = tx.with::<MergeRequest>(Some("by_state"), red)?.into_iter();
+    earlier.extend(others.filter(|mr| matches!(mr.verdict, Some(Returned::Red { .. }))));
+    let Some(mr) = earlier.into_iter().rev().find(|mr| mr.head == *head) else { return Ok(()) };
+    let verdict = mr.verdict.as_ref().map_or_else(String::new, returned::words);
+    let why = format!(
+        "this head came back as {}: {verdict}. Change it ('gt mq status {}' has all of it), or ask a person for 'gt mq retry {}'",
+        mr.id, mr.id, mr.id
+    );
+    Err(Refused::NotNow { id: bead.to_string(), why })
 }
 
 pub(super) fn queue(tx: &mut dyn Tx, rig: &RigName) -> Result<Queue, Refused> {
@@ -286,6 +309,10 @@ pub(super) fn begin_landing(
     let row = queue(tx, rig)?;
     let Cycle::Testing { stack, risks, .. } = row.cycle.clone() else { return Err(moved(rig)) };
     if len == 0 || len + usize::from(culprit.is_some()) > stack.items.len() {
+        return Err(moved(rig));
+    }
+    // A freeze was set since this was decided.
+    if line::may_land(tx, &row, &stack)? < len {
         return Err(moved(rig));
     }
     let record = tx.row::<GateRun>(proof)?;

@@ -30,6 +30,25 @@ use crate::model::tx::Tx;
 use crate::model::tx::TxExt;
 use crate::model::value::Cell;
 
+/// A verdict in one line.
+pub(super) fn words(verdict: &Returned) -> String {
+    match verdict {
+        Returned::Conflict { files, onto } => {
+            format!("conflict with {onto} in {}", files.join(", "))
+        }
+        Returned::Red { tree, gates, run, .. } => {
+            let gates: Vec<String> =
+                gates.iter().map(|gate| format!("{} ({})", gate.name, gate.reason)).collect();
+            format!("red with tree {tree} in run {run}: {}", gates.join(", "))
+        }
+        Returned::Unable { tree, run, .. } => {
+            format!("with it the gates cannot run (run {run} of tree {tree})")
+        }
+        Returned::Missing { what } => format!("{what} was not there"),
+        Returned::Rejected { reason } => format!("rejected: {reason}"),
+    }
+}
+
 /// Runs of a tree that could not run before that is held against what is in it.
 const UNABLE_MIN: usize = 2;
 
@@ -100,7 +119,7 @@ pub(super) fn give_back(
         tx.add(&Order {
             bead: bead.id.clone(),
             seq,
-            worker: author.as_ref().map(|agent| agent.name.clone()),
+            worker: author.map(|agent| agent.name),
             strict: false,
             preset: None,
             branch: Some(mr.branch.clone()),
@@ -114,12 +133,24 @@ pub(super) fn give_back(
         let words = format!("{} was returned {returns} times; last: {}", bead.id, mr.id);
         support::raise_alarm(tx, ctx, &bead.id, &words, &mut facts)?;
     }
-    let actor = author.map_or_else(|| mr.author.to_string(), |agent| agent.actor.to_string());
-    let letter = verdict_letter(&mr, &verdict, actor);
-    support::post(tx, ctx, &Db::hq(), Parcel::Mail(letter), &mut facts)?;
+    tell_author(tx, ctx, &mr, &verdict, &mut facts)?;
     let detail = json!({"mr": mr.id, "verdict": verdict});
     support::log(tx, ctx, bead.id.as_str(), "give_back", &detail)?;
     Ok(facts)
+}
+
+/// Tells the author what became of it.
+pub(super) fn tell_author(
+    tx: &mut dyn Tx,
+    ctx: &mut Ctx<'_>,
+    mr: &MergeRequest,
+    verdict: &Returned,
+    facts: &mut Facts,
+) -> Result<(), Refused> {
+    let author = tx.row::<Agent>(&mr.author)?;
+    let actor = author.map_or_else(|| mr.author.to_string(), |agent| agent.actor.to_string());
+    let letter = verdict_letter(mr, verdict, actor);
+    support::post(tx, ctx, &Db::hq(), Parcel::Mail(letter), facts)
 }
 
 fn told(gates: &[GateResult]) -> String {

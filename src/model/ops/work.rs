@@ -19,11 +19,9 @@ use crate::model::ids::Db;
 use crate::model::parcel::Parcel;
 use crate::model::rows::Agent;
 use crate::model::rows::Bead;
-use crate::model::rows::MergeRequest;
 use crate::model::rows::Order;
 use crate::model::tx::Tx;
 use crate::model::tx::TxExt;
-use crate::model::value::Cell;
 use crate::model::value::Name;
 
 pub(super) fn place_orders(
@@ -230,7 +228,9 @@ pub(super) fn submit(
             return Err(Refused::NotNow { id: id.to_string(), why });
         }
     };
-    refuse_unchanged(tx, &work.bead, submission)?;
+    if submission.no_change.is_none() {
+        queue::refuse_known(tx, &work.bead, &submission.head)?;
+    }
     let detail =
         json!({"head": submission.head, "branch": work.branch, "incarnation": incarnation});
     let bead = work.bead.clone();
@@ -239,22 +239,6 @@ pub(super) fn submit(
     tx.set(&agent)?;
     support::log(tx, ctx, bead.as_str(), "submit", &detail)?;
     Ok(vec![support::agent_fact(&agent)])
-}
-
-/// A head that came back with a verdict is not queued again as it is (I3).
-fn refuse_unchanged(
-    tx: &mut dyn Tx,
-    bead: &BeadId,
-    submission: &Submission,
-) -> Result<(), Refused> {
-    let earlier = tx.with::<MergeRequest>(Some("by_bead"), vec![bead.to_value()])?;
-    let same = earlier.iter().find(|mr| mr.head == submission.head && mr.verdict.is_some());
-    let Some(mr) = same.filter(|_| submission.no_change.is_none()) else { return Ok(()) };
-    let why = format!(
-        "this head came back as {}: change it ('gt mq status {}' has the verdict), or ask a person for 'gt mq retry {}'",
-        mr.id, mr.id, mr.id
-    );
-    Err(Refused::NotNow { id: bead.to_string(), why })
 }
 
 pub(super) fn enqueue(
