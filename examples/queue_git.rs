@@ -179,6 +179,7 @@ impl Site {
                 mr: format!("dm-{number}").as_str().into(),
                 branch: format!("polecat/w{number}-1"),
                 head: marks[number + 1].clone(),
+                whole: false,
             })
             .collect();
         Ok(Self { town, rig, origin, world, mrs })
@@ -217,6 +218,7 @@ impl Site {
             for (candidate, item) in candidates.iter().zip(items) {
                 removals.push(tokio::spawn(self.world.perform(Effect::RemoveBranch {
                     rig: self.rig.clone(),
+                    target: "main".to_owned(),
                     branch: candidate.branch.clone(),
                     head: item.head,
                     landed: item.commit,

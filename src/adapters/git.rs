@@ -10,6 +10,7 @@ pub mod follow;
 pub mod handle;
 pub mod head;
 pub mod history;
+pub mod integration;
 pub mod land;
 pub mod locks;
 pub mod place;
@@ -263,7 +264,9 @@ impl RigGit {
     pub fn target_ref(&self, target: &str) -> String {
         match self.landing {
             Landing::Remote => format!("refs/remotes/origin/{target}"),
-            Landing::Canonical => format!("refs/heads/{target}"),
+            Landing::Canonical if target == self.target => format!("refs/heads/{target}"),
+            // An integration branch is kept as pushed branches are.
+            Landing::Canonical => self.kept_branch(target),
         }
     }
 
@@ -279,13 +282,16 @@ impl RigGit {
     }
 
     /// Asks the remote where the target is. A canonical target follows the remote as long as it
-    /// has nothing that the remote lacks.
+    /// has nothing that the remote lacks; an integration branch is only here then.
     ///
     /// # Errors
     /// The remote does not answer, or has no such branch.
     pub fn refresh_target(&self, target: &str) -> Result<Oid, GitError> {
         let tracking = format!("refs/remotes/origin/{target}");
         let mut repo = self.open()?;
+        if self.landing == Landing::Canonical && target != self.target {
+            return self.known_target(&repo, target);
+        }
         // Asking is cheaper than fetching, and most often there is nothing to fetch.
         let there = self.ask_remote(&[&format!("refs/heads/{target}")])?;
         let there = there.first().map(|(_, at)| *at);

@@ -369,8 +369,8 @@ impl RealWorld {
                 }
                 Ok(outcome)
             }
-            Effect::RemoveBranch { rig, branch, head, landed } => {
-                self.remove_branch(&rig, Removal { branch, head, landed }).await
+            Effect::RemoveBranch { rig, target, branch, head, landed } => {
+                self.remove_branch(&rig, Removal { target, branch, head, landed }).await
             }
             Effect::Upkeep { db, chore } => {
                 let error = format!("the world keeps no database: {} of {db}", chore.name());

@@ -52,16 +52,17 @@ fn check_finished(context: &Context, hook: &HookView, no_change: bool) -> Result
         return Ok(());
     };
     let rig_git = wiring::rig_git(town, &config::load(town)?, registry, rig)?;
-    let target = rig_git.target_ref(&rig_git.target);
-    let count = head::commits_since(&context.cwd, &target).map_err(failed)?;
+    let target = hook.lands_on.as_ref().unwrap_or(&rig_git.target);
+    let seen = rig_git.target_ref(target);
+    let count = head::commits_since(&context.cwd, &seen).map_err(failed)?;
     if no_change && count > 0 {
-        let text = format!("there are {count} commits on top of '{}'", rig_git.target);
+        let text = format!("there are {count} commits on top of '{target}'");
         return Err(DoorError::new("not_now", text).hint(
             "hand them in with 'gt done', or remove them: 'git reset --hard' to the target",
         ));
     }
     if !no_change && count == 0 {
-        let text = format!("there is no commit on top of '{}'", rig_git.target);
+        let text = format!("there is no commit on top of '{target}'");
         return Err(DoorError::new("not_now", text)
             .hint("commit your work; if nothing has to change: gt done --no-change 'REASON'"));
     }

@@ -7,6 +7,7 @@ mod allow;
 mod beads;
 mod caller;
 mod dogs;
+mod integration;
 mod line;
 mod past;
 mod queue;
@@ -190,6 +191,10 @@ impl Desk {
             Query::Queue { rig, all } => result(&self.queue(rig.as_ref(), *all)?),
             Query::QueueStats { rig } => result(&self.queue_stats(rig.as_ref())?),
             Query::Why { mr } => result(&self.why(mr)?),
+            Query::Integrations { rig, epic } => {
+                result(&self.integrations(rig.as_ref(), epic.as_ref())?)
+            }
+            Query::LandsOn { bead } => result(&self.lands_on(bead)?),
             Query::QueueLog { rig, limit, after } => result(&self.queue_log(rig, *limit, *after)?),
             Query::Eta { rig, mr, most } => result(&self.eta(rig, mr.as_ref(), *most)?),
             Query::Landings { rig } => result(&self.landings(rig)?),

@@ -5,6 +5,7 @@
 //! wants the effects of the present one.
 
 mod lineup;
+mod target;
 mod trouble;
 mod view;
 
@@ -43,9 +44,12 @@ use crate::model::rows::Queue;
 use crate::model::tx::Tx;
 use crate::model::tx::TxError;
 pub use view::View;
+use view::Waiting;
 
 /// The chance that a target is red of which no recent green run is known.
 const BASE_RISK: f64 = 0.02;
+/// The verb of a stack's effect.
+const BUILD_STACK: &str = "build_stack";
 /// The verb of a run's effect.
 const RUN_GATES: &str = "run_gates";
 /// Times that the gates could not run on a suspect's tree before it is blamed, although they can
@@ -79,6 +83,11 @@ impl Refinery {
         Self { rig, settings, limits, driver: Driver::default(), swept: false }
     }
 
+    /// The branch that a cycle moves.
+    fn target(&self, onto: Option<&String>) -> String {
+        onto.unwrap_or(&self.settings.target).clone()
+    }
+
     fn pursue(&mut self, d: &mut Decision, view: &View, now: i64) {
         let Some(queue) = &view.queue else { return };
         if queue.parked.is_some() {
@@ -109,7 +118,7 @@ impl Refinery {
             Cycle::Landing { stack, green, .. } => {
                 let effect = Effect::Land {
                     rig: self.rig.clone(),
-                    target: self.settings.target.clone(),
+                    target: self.target(stack.onto.as_ref()),
                     base: stack.base.clone(),
                     tip: stack.commit(*green).clone(),
                     items: stack.items[..*green].to_vec(),
@@ -155,13 +164,14 @@ impl Refinery {
             return;
         }
         let candidates = lineup::order(&waiting[..count], &risks[..count]).into_iter().map(|at| {
-            let mr = &waiting[at].mr;
-            Candidate { mr: mr.id.clone(), branch: mr.branch.clone(), head: mr.head.clone() }
+            let Waiting { mr, whole, .. } = &waiting[at];
+            let (branch, head) = (mr.branch.clone(), mr.head.clone());
+            Candidate { mr: mr.id.clone(), branch, head, whole: *whole }
         });
         let effect = Effect::BuildStack {
             rig: self.rig.clone(),
             number: queue.cycles + 1,
-            target: self.settings.target.clone(),
+            target: self.target(view.onto.as_ref()),
             style: self.settings.style,
             candidates: candidates.collect(),
         };
@@ -219,7 +229,7 @@ impl Refinery {
             Move::Blame { item, .. } if view.may_land < item - 1 => self.withhold(d, view, search),
             Move::Blame { item, doubt_ppm } => self.land(d, view, item - 1, Some(doubt_ppm)),
             Move::TargetRed => {
-                let target = &self.settings.target;
+                let target = self.target(search.stack.onto.as_ref());
                 let why = view.reason(|run| run.tree == search.stack.base_tree);
                 let retry = self.retry();
                 self.park(d, format!("{target} itself is red: {why}. {retry}"));
@@ -314,10 +324,11 @@ impl Refinery {
         if std::mem::replace(&mut self.swept, true) {
             return;
         }
-        for mr in &view.landed {
+        for (mr, target) in &view.landed {
             let Some(landed) = mr.merge_commit.clone() else { continue };
             d.after.push(After::Do(Effect::RemoveBranch {
                 rig: self.rig.clone(),
+                target: target.clone(),
                 branch: mr.branch.clone(),
                 head: mr.head.clone(),
                 landed,
@@ -348,7 +359,8 @@ impl Refinery {
         match (&queue.cycle, outcome) {
             (Cycle::Idle, Outcome::Stack { base, base_tree, items, bounced }) => {
                 let number = queue.cycles + 1;
-                if !key.ends_with(&format!(" {number}")) {
+                let target = self.target(view.onto.as_ref());
+                if key != format!("{BUILD_STACK} {rig} {target} {number}") {
                     return;
                 }
                 // One that was held, rejected or overtaken meanwhile: stack again.
@@ -366,6 +378,7 @@ impl Refinery {
                     base: base.clone(),
                     base_tree: base_tree.clone(),
                     items: items.to_vec(),
+                    onto: view.onto.clone(),
                 };
                 let learner = queue.learner.clone().unwrap_or_default();
                 let traits = |mr: &BeadId| view.waiting.iter().find(|one| one.mr.id == *mr);
@@ -393,14 +406,16 @@ impl Refinery {
                 for (item, mr) in stack.items[..*green].iter().zip(&view.branches) {
                     d.after.push(After::Do(Effect::RemoveBranch {
                         rig: self.rig.clone(),
+                        target: self.target(stack.onto.as_ref()),
                         branch: mr.branch.clone(),
                         head: item.head.clone(),
                         landed: item.commit.clone(),
                     }));
                 }
             }
-            (Cycle::Landing { .. }, Outcome::Moved { at }) => {
-                let reason = format!("{} moved to {at}", self.settings.target);
+            (Cycle::Landing { stack, .. }, Outcome::Moved { at }) => {
+                let target = self.target(stack.onto.as_ref());
+                let reason = format!("{target} moved to {at}");
                 d.ops.push(Op::AbandonCycle { rig, reason });
             }
             _ => {}

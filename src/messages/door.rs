@@ -38,7 +38,6 @@ pub struct Call {
 /// What is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "one at a time: a box would only move it")]
 pub enum Request {
     /// Who are you?
     Hello,
@@ -73,6 +72,9 @@ pub struct Verify {
     pub branch: String,
     /// Its tip.
     pub head: Sha,
+    /// The integration branch that it would land on; `None` is the rig's own target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub onto: Option<String>,
 }
 
 /// A question.
@@ -181,6 +183,19 @@ pub enum Query {
         mr: Option<BeadId>,
         /// Most merge requests in one stack.
         most: usize,
+    },
+    /// Integration branches, ended ones too; answered as `[IntegrationView]`.
+    Integrations {
+        /// Of one rig.
+        rig: Option<RigName>,
+        /// Of one epic.
+        epic: Option<BeadId>,
+    },
+    /// The integration branch on which a bead's work lands; answered as a name, or null for the
+    /// rig's own target.
+    LandsOn {
+        /// The bead.
+        bead: BeadId,
     },
     /// Landings with their runs; answered as `[LandingView]`.
     Landings {

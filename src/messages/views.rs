@@ -40,6 +40,7 @@ pub use past::DiffView;
 pub use past::FieldChange;
 pub use past::PointView;
 pub use past::ShownAt;
+pub use queue::IntegrationView;
 pub use queue::PartView;
 pub use queue::QueueStatsView;
 pub use queue::WhyView;

@@ -15,7 +15,8 @@ pub struct Work {
     pub bead: BeadId,
     /// The branch that the work is done on.
     pub branch: String,
-    /// The commit that the branch starts from: the earlier attempt of rework, else the target.
+    /// The commit that the branch starts from: the earlier attempt of rework, else the
+    /// integration branch above the bead; `None` is the target.
     pub start: Option<Sha>,
     /// The agent preset; `None` is the town's default.
     pub preset: Option<String>,

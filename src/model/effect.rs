@@ -60,6 +60,9 @@ pub struct Candidate {
     pub branch: String,
     /// The submitted head.
     pub head: Sha,
+    /// It is an integration branch: joined by a merge commit, whatever the style.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub whole: bool,
 }
 
 /// What did not stack.
@@ -163,6 +166,8 @@ pub enum Effect {
     RemoveBranch {
         /// The rig.
         rig: RigName,
+        /// The branch that it landed on.
+        target: String,
         /// The branch.
         branch: String,
         /// The submitted head.
@@ -225,7 +230,9 @@ impl Effect {
             }
             Self::Spawn(spec) => format!("{verb} {}", spec.id),
             Self::Watch { session } | Self::Stop { session, .. } => format!("{verb} {session}"),
-            Self::BuildStack { rig, number, .. } => format!("{verb} {rig} {number}"),
+            Self::BuildStack { rig, number, target, .. } => {
+                format!("{verb} {rig} {target} {number}")
+            }
             Self::RunGates { run, .. } => format!("{verb} {run}"),
             Self::Land { rig, tip, .. } => format!("{verb} {rig} {tip}"),
             Self::RemoveBranch { rig, branch, .. } => format!("{verb} {rig} {branch}"),

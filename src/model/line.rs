@@ -13,10 +13,12 @@ use super::bead::DepType;
 use super::bead::Hold;
 use super::bead::Status;
 use super::ids::BeadId;
+use super::merge::IntegrationState;
 use super::merge::MrState;
 use super::merge::Stack;
 use super::rows::Bead;
 use super::rows::Dep;
+use super::rows::Integration;
 use super::rows::MergeRequest;
 use super::rows::Queue;
 use super::rows::Shadow;
@@ -162,10 +164,19 @@ pub fn hotfix_waits(tx: &mut dyn Tx, queue: &Queue, stack: &Stack) -> Result<boo
 }
 
 fn can_be_stacked(tx: &mut dyn Tx, mr: &MergeRequest) -> Result<bool, TxError> {
+    let mut landing = tx.with::<Integration>(None, Vec::new())?;
+    landing.retain(|row| row.state == IntegrationState::Landing);
+    let paused = |mr: &MergeRequest| landing.iter().any(|row| row.branch == mr.target);
+    if paused(mr) {
+        return Ok(false);
+    }
     let needs = needs_of(tx, mr)?;
     for id in &needs.first {
         let Some(bead) = tx.find::<Bead>("by_id", id)? else { return Ok(false) };
-        if tx.row::<MergeRequest>(&bead.seq)?.is_none_or(|mr| mr.state != MrState::Queued) {
+        if tx
+            .row::<MergeRequest>(&bead.seq)?
+            .is_none_or(|mr| mr.state != MrState::Queued || paused(&mr))
+        {
             return Ok(false);
         }
     }

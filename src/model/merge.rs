@@ -28,6 +28,28 @@ text_enum! {
 }
 
 text_enum! {
+    /// Where an integration branch stands.
+    IntegrationState {
+        /// What is below the epic lands on it.
+        Open = "open",
+        /// It waits to land as a whole; nothing else lands on it meanwhile.
+        Landing = "landing",
+        /// It is in its target.
+        Landed = "landed",
+        /// Given up when nothing was in it.
+        Dropped = "dropped",
+    }
+}
+
+impl IntegrationState {
+    /// Neither landed nor dropped.
+    #[must_use]
+    pub fn lives(self) -> bool {
+        matches!(self, Self::Open | Self::Landing)
+    }
+}
+
+text_enum! {
     /// The three answers of a gate (I10).
     Verdict {
         /// It ran and agreed.
@@ -248,6 +270,9 @@ pub struct Stack {
     pub base_tree: Sha,
     /// In order.
     pub items: Vec<Stacked>,
+    /// The integration branch that is the target; `None` is the rig's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub onto: Option<String>,
 }
 
 impl Stack {
@@ -267,7 +292,8 @@ impl Stack {
     #[must_use]
     pub fn behind(&self, len: usize, number: i64) -> Self {
         let (base, base_tree) = (self.commit(len).clone(), self.tree(len).clone());
-        Self { number, base, base_tree, items: self.items[len..].to_vec() }
+        let (items, onto) = (self.items[len..].to_vec(), self.onto.clone());
+        Self { number, base, base_tree, items, onto }
     }
 }
 

@@ -1,9 +1,11 @@
 //! Every table. All databases have the same tables; D7 says which rows live where.
 
+mod integration;
 mod tables;
 
 pub use super::lists::Ids;
 pub use super::lists::Results;
+pub use integration::Integration;
 pub use tables::TABLES;
 
 use super::agent::AgentState;

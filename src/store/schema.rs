@@ -199,7 +199,7 @@ fn count_work(conn: &mut dyn Conn) -> Result<(), ConnError> {
 }
 
 /// Schema 2 knew a run by its gates alone, and only the queue ran them; nobody was put first by
-/// hand, aged or kept back.
+/// hand, aged or kept back; it had no integration branches.
 fn queue_life(conn: &mut dyn Conn) -> Result<(), ConnError> {
     let dialect = conn.dialect();
     add_column(conn, GateRun::TABLE.name, "environment", dialect.key)?;

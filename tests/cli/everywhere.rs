@@ -142,6 +142,12 @@ const TABLE: &[(&str, Does)] = &[
     ("gt mq eta", Reads(&["web", "--json"])),
     ("gt mq stats", Reads(&["--json"])),
     ("gt mq why", Reads(&["REQUEST", "--json"])),
+    ("gt mq integration create", Acts),
+    ("gt mq integration list", Reads(&["--all", "--json"])),
+    // It asks the remote of an epic that has such a branch; none here has.
+    ("gt mq integration status", Acts),
+    ("gt mq integration land", Acts),
+    ("gt mq integration drop", Acts),
     ("gt mq proof", Reads(&["--json"])),
     ("gt convoy list", Reads(&["--all", "--json"])),
     ("gt convoy status", Reads(&["CONVOY", "--json"])),

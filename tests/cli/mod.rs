@@ -6,6 +6,7 @@ pub mod desk;
 mod dolt;
 mod everywhere;
 mod gt;
+mod integration;
 mod mr_ready;
 mod past;
 mod running;

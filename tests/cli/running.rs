@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::mpsc;
 use std::time::Duration;
+use std::time::Instant;
 
 use gastown::adapters::layout::Town;
 use gastown::gateway::client;
@@ -12,6 +13,8 @@ use super::desk::Desk;
 
 /// Longest wait for a whole job.
 const WITHIN: Duration = Duration::from_secs(120);
+/// Longest wait for one fact before one looks anyway.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// A running town that goes down when the test ends, however it ends.
 pub struct Up {
@@ -43,7 +46,7 @@ impl Up {
         self.bead_in("web", title, description)
     }
 
-    fn bead_in(&self, rig: &str, title: &str, description: &str) -> String {
+    pub fn bead_in(&self, rig: &str, title: &str, description: &str) -> String {
         let args = ["create", title, "--rig", rig, "-d", description, "--json"];
         let said = self.desk.run(env!("CARGO_BIN_EXE_bd"), "town", &args).ok();
         let made: Value = serde_json::from_str(&said).unwrap();
@@ -60,21 +63,43 @@ impl Up {
 
     /// Does something and waits until the town tells of it.
     pub fn wait_for(&self, fact: &'static str, act: impl FnOnce()) {
+        let told = self.facts();
+        act();
+        let until = Instant::now() + WITHIN;
+        while let Ok(said) = told.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            if said == fact {
+                return;
+            }
+        }
+        panic!("{}", self.desk.gt("town", &["status"]).out);
+    }
+
+    /// Waits until it is so; whatever the town tells is a reason to look.
+    pub fn until(&self, what: &str, so: impl Fn() -> bool) {
+        let told = self.facts();
+        let until = Instant::now() + WITHIN;
+        while !so() {
+            assert!(Instant::now() < until, "never: {what}");
+            // Branches go without a word.
+            drop(told.recv_timeout(LOOK_AGAIN));
+        }
+    }
+
+    /// The names of facts, as the town tells them from now on.
+    fn facts(&self) -> mpsc::Receiver<String> {
         let socket = Town::new(self.desk.path("town")).socket_path();
         let events = client::events(&socket).unwrap();
-        let (send, landed) = mpsc::channel();
+        let (send, told) = mpsc::channel();
         std::thread::spawn(move || {
             for event in events.map_while(Result::ok) {
                 let event: Value = serde_json::from_str(&event).unwrap();
-                if event["fact"]["fact"] == fact && send.send(()).is_err() {
+                let fact = event["fact"]["fact"].as_str().unwrap_or_default().to_owned();
+                if send.send(fact).is_err() {
                     return;
                 }
             }
         });
-        act();
-        if landed.recv_timeout(WITHIN).is_err() {
-            panic!("{}", self.desk.gt("town", &["status"]).out);
-        }
+        told
     }
 }
 

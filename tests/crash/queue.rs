@@ -17,6 +17,7 @@ pub fn play(town: &mut Town) {
     red_branch(town);
     red_target(town);
     outage(town);
+    gathered(town);
 }
 
 /// A bead, and Ada's branch for it with one file written or (as `-NAME`) removed.
@@ -163,4 +164,30 @@ fn outage(town: &mut Town) {
     town.git(clone, &["remote", "set-url", "origin", &url]);
     town.until("it landed, and the alarm is over", |town| town.is_closed("al-four") && !told(town));
     town.closed.push("al-four".to_owned());
+}
+
+/// What is below an epic is gathered on a branch, which lands as one; another is given up.
+fn gathered(town: &mut Town) {
+    let whole = |town: &Town, id: &str| {
+        let args = ["create", "Gathered", "--rig", "alpha", "--id", id, "--type", "epic"];
+        town.insist("bd", "town", &args, &["already", "exists"], |_| false);
+        town.gt(&["mq", "integration", "create", id]);
+    };
+    whole(town, "al-whole");
+    branch(town, "al-part", "part.txt");
+    let below = ["dep", "add", "al-part", "al-whole", "--type", "parent-child"];
+    town.insist("bd", "town", &below, &["already"], |_| false);
+    submit(town, "al-part");
+    town.until("it is on the branch", |town| town.is_closed("al-part"));
+    let there = |branch: &str| {
+        town.run("git", "alpha.git", &["cat-file", "-e", &format!("{branch}:part.txt")]).code
+    };
+    assert_eq!((there("integration/al-whole"), there("main")), (Some(0), Some(128)));
+    let land = ["mq", "integration", "land", "al-whole"];
+    town.insist("gt", "town", &land, &["waits to land already", "is landed"], |_| false);
+    town.until("it is on the target", |town| town.is_closed("al-whole"));
+    whole(town, "al-dropped");
+    town.gt(&["mq", "integration", "drop", "al-dropped"]);
+    town.closed.extend(["al-part", "al-whole"].map(str::to_owned));
+    town.open.push("al-dropped".to_owned());
 }

@@ -169,7 +169,7 @@ fn an_agent_has_its_own_rigs_work_verified() {
     let town = Town::new();
     let wanted = |rig: &str| {
         let (rig, branch) = (RigName::from(rig), "b".to_owned());
-        Request::Verify(Verify { rig, branch, head: Sha::from("abc") })
+        Request::Verify(Verify { rig, branch, head: Sha::from("abc"), onto: None })
     };
     let own = town.send(Some(TOKEN), wanted("shop"));
     assert!(told(own).starts_with("not_now: abc for shop/polecats/alpha"));

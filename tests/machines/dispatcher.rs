@@ -181,7 +181,8 @@ fn returned_work_waits_until_its_branch_is_free() {
     bench.run(&script);
     let mr = bench.memory.with::<MergeRequest>(Some("by_bead"), vec![bead.to_value()]).unwrap();
     let bounced = vec![Bounced { mr: mr[0].id.clone(), files: vec!["a".into()], onto: sha("m") }];
-    let stack = Stack { number: 1, base: sha("m"), base_tree: sha("t"), items: Vec::new() };
+    let (base, base_tree) = (sha("m"), sha("t"));
+    let stack = Stack { number: 1, base, base_tree, items: Vec::new(), onto: None };
     let back = Op::BeginCycle { rig: rig(), stack, risks: Vec::new(), bounced, rework_max: 3 };
     let ended = Op::SessionEnded {
         agent: nux.clone(),

@@ -1,5 +1,6 @@
 //! The refinery: stack, test, search, land, return; and the same machine over every bad set.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use gastown::machines::After;
@@ -63,6 +64,8 @@ pub fn settings() -> QueueSettings {
 /// the gates cannot run.
 pub struct World {
     pub target: String,
+    /// Where the targets beside the rig's own are.
+    pub branches: BTreeMap<String, String>,
     /// The target itself is red.
     pub red: bool,
     /// Gates that give no answer from now on.
@@ -92,10 +95,18 @@ impl World {
         if red { Verdict::Failed } else { Verdict::Passed }
     }
 
-    fn stack(&self, candidates: &[Candidate]) -> Outcome {
-        let mut at = self.target.clone();
+    fn at(&mut self, target: &str) -> &mut String {
+        if target == "main" {
+            return &mut self.target;
+        }
+        self.branches.entry(target.to_owned()).or_insert_with(|| self.target.clone())
+    }
+
+    fn stack(&mut self, target: &str, candidates: &[Candidate]) -> Outcome {
+        let base = self.at(target).clone();
+        let mut at = base.clone();
         let (mut items, mut bounced) = (Vec::new(), Vec::new());
-        for Candidate { mr, head, .. } in candidates {
+        for Candidate { mr, head, whole, .. } in candidates {
             let (mr, head) = (mr.clone(), head.clone());
             if head.as_str().starts_with("clash") || head.as_str().starts_with("gone") {
                 let clash = head.as_str().starts_with("clash");
@@ -103,11 +114,14 @@ impl World {
                 bounced.push(Bounced { mr, files, onto: sha(&at) });
                 continue;
             }
-            at = format!("{at}+{head}");
-            let (commit, tree) = (sha(&at), sha(&at));
+            // A branch that has all of the target is the tree that it would land as.
+            let same = *whole && head.as_str().starts_with(&at);
+            let tree = if same { head.clone() } else { sha(&format!("{at}+{head}")) };
+            at = if *whole { format!("{at}*({head})") } else { tree.to_string() };
+            let commit = sha(&at);
             items.push(Stacked { mr, head, commit, tree, empty: false });
         }
-        let base = sha(&self.target);
+        let base = sha(&base);
         Outcome::Stack { base_tree: base.clone(), base, items, bounced }
     }
 
@@ -122,9 +136,10 @@ impl World {
                 let error = "the branch is protected".to_owned();
                 ("land: refused".to_owned(), Outcome::Failed { error })
             }
-            Effect::BuildStack { candidates, .. } => {
+            Effect::BuildStack { target, candidates, .. } => {
                 let heads: Vec<&str> = candidates.iter().map(|c| c.head.as_str()).collect();
-                (format!("stack {}", heads.join(" ")), self.stack(candidates))
+                let line = format!("stack {}{}", heads.join(" "), beside(target));
+                (line, self.stack(target, candidates))
             }
             Effect::RunGates { commit, .. } => {
                 let verdict = self.verdict(commit.as_str());
@@ -133,15 +148,17 @@ impl World {
                 let results = vec![GateResult { name, verdict, reason, log, tail }];
                 (format!("test {commit}: {verdict}"), Outcome::Gates { results })
             }
-            Effect::Land { base, tip, .. } => {
+            Effect::Land { target, base, tip, .. } => {
                 if std::mem::take(&mut self.overtaken) {
-                    self.target = format!("{}+other", self.target);
+                    self.at(target).push_str("+other");
                 }
-                if self.target == base.as_str() {
-                    self.target = tip.to_string();
-                    (format!("land {tip}"), Outcome::Landed)
+                let line = format!("land {tip}{}", beside(target));
+                let at = self.at(target);
+                if at == base.as_str() {
+                    *at = tip.to_string();
+                    (line, Outcome::Landed)
                 } else {
-                    (format!("land {tip}: moved"), Outcome::Moved { at: sha(&self.target) })
+                    (format!("{line}: moved"), Outcome::Moved { at: sha(at) })
                 }
             }
             Effect::RemoveBranch { branch, .. } => {
@@ -152,6 +169,11 @@ impl World {
         self.log.push_str(&format!("{line}\n"));
         outcome
     }
+}
+
+/// A target beside the rig's own.
+fn beside(target: &str) -> String {
+    if target == "main" { String::new() } else { format!(" onto {target}") }
 }
 
 pub struct Script {
@@ -168,7 +190,8 @@ impl Script {
         let log = String::new();
         let target = "m".to_owned();
         let (red, overtaken, stuck, flaky, refused, away) = (false, false, 0, 0, 0, 0);
-        let world = World { target, red, stuck, flaky, refused, away, overtaken, log };
+        let branches = BTreeMap::new();
+        let world = World { target, branches, red, stuck, flaky, refused, away, overtaken, log };
         Self { bench, world, waiting: 0, inputs: Vec::new() }
     }
 

@@ -19,6 +19,7 @@ use gastown::model::mail::MailState;
 use gastown::model::mail::Priority;
 use gastown::model::merge::Cycle;
 use gastown::model::merge::GateResult;
+use gastown::model::merge::IntegrationState;
 use gastown::model::merge::MrState;
 use gastown::model::merge::Returned;
 use gastown::model::merge::Verdict;
@@ -175,6 +176,21 @@ fn gate_run(full: bool) -> GateRun {
     }
 }
 
+fn integration(full: bool) -> Integration {
+    Integration {
+        epic: id(if full { "gt-e1" } else { "gt-e2" }),
+        branch: text(),
+        target: "main".to_owned(),
+        tip: "5".repeat(40).into(),
+        state: IntegrationState::Landing,
+        mr: full.then(|| id("gt-mr1")),
+        forced: full.then(text),
+        created_by: name("overseer"),
+        created_at: 1,
+        ended_at: full.then_some(2),
+    }
+}
+
 fn escalation(full: bool) -> Escalation {
     Escalation {
         subject: name(if full { "s" } else { "t" }),
@@ -258,6 +274,9 @@ macro_rules! each {
             landed_at: 1,
         };
         $call($tx, &landing);
+        for full in [false, true] {
+            $call($tx, &integration(full));
+        }
         let parcel = Parcel::Watch { bead: a.clone(), db: Db::hq() };
         $call($tx, &Outbox { dst: Db::hq(), seq: 1, parcel });
         $call($tx, &Cursor { src: Db::hq(), seq: i64::MIN });

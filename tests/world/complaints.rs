@@ -68,6 +68,7 @@ impl TestTown {
     async fn remove(&self, candidate: &Candidate, landed: &Sha) -> Outcome {
         self.perform(Effect::RemoveBranch {
             rig: self.rig.clone(),
+            target: "main".to_owned(),
             branch: candidate.branch.clone(),
             head: candidate.head.clone(),
             landed: landed.clone(),

@@ -73,7 +73,8 @@ async fn pushed_work_is_kept_by_a_ref_until_it_has_landed() {
     assert_eq!(town.land(&base, &items).await, Outcome::Landed);
     let landed = items[0].commit.clone();
     let (rig, branch, head) = (town.rig.clone(), ann.branch, ann.head);
-    town.perform(Effect::RemoveBranch { rig, branch, head, landed }).await;
+    let target = "main".to_owned();
+    town.perform(Effect::RemoveBranch { rig, target, branch, head, landed }).await;
     assert_eq!(kept(), "");
 }
 

@@ -49,6 +49,7 @@ async fn branches_stack_in_order_and_land() {
     for (candidate, item) in [(ann, &items[0]), (bob, &items[1])] {
         let remove = Effect::RemoveBranch {
             rig: town.rig.clone(),
+            target: "main".to_owned(),
             branch: candidate.branch.clone(),
             head: candidate.head,
             landed: item.commit.clone(),
@@ -73,6 +74,7 @@ async fn a_conflict_and_a_missing_commit_bounce_alone() {
         mr: "dm-lost".into(),
         branch: "polecat/lost-1".to_owned(),
         head: Sha("1".repeat(40)),
+        whole: false,
     };
     let (_, items, bounced) = stacked(town.stack(vec![ann, bob, lost, eve]).await);
     let names = |items: &[Stacked]| items.iter().map(|i| i.mr.to_string()).collect::<Vec<_>>();
@@ -161,6 +163,7 @@ async fn each_style_lands_the_same_tree_in_its_own_form() {
             assert_eq!(town.perform(push).await, Outcome::Pushed);
             let remove = Effect::RemoveBranch {
                 rig: town.rig.clone(),
+                target: "main".to_owned(),
                 branch: candidate.branch,
                 head: candidate.head,
                 landed: item.commit.clone(),
@@ -188,6 +191,7 @@ async fn changes_in_one_file_land_together_although_context_moved() {
     assert_eq!(town.land(&base, &items).await, Outcome::Landed);
     let remove = Effect::RemoveBranch {
         rig: town.rig.clone(),
+        target: "main".to_owned(),
         branch: bob.branch,
         head: bob.head,
         landed: items[1].commit.clone(),
@@ -253,6 +257,7 @@ async fn a_branch_that_moved_on_or_is_not_merged_stays() {
     let ann = town.branch("ann", &[("a", "a\n")]).await;
     let remove = Effect::RemoveBranch {
         rig: town.rig.clone(),
+        target: "main".to_owned(),
         branch: ann.branch.clone(),
         head: ann.head.clone(),
         landed: base,
@@ -278,6 +283,7 @@ async fn a_checked_out_target_is_left_alone_and_lands_in_the_canonical_clone() {
     assert_eq!(on, own, "the target follows what people add after a pull");
     let remove = Effect::RemoveBranch {
         rig: town.rig.clone(),
+        target: "main".to_owned(),
         branch: ann.branch,
         head: ann.head,
         landed: items[0].commit.clone(),

@@ -9,6 +9,7 @@ mod git_stack;
 mod histories;
 #[cfg(target_os = "linux")]
 mod host;
+mod integration;
 #[cfg(target_os = "linux")]
 mod line;
 mod queue_soak;
@@ -154,7 +155,7 @@ impl TestTown {
         let place = self.place(name, 1);
         let push = Effect::Push { place, branch: branch.clone(), head: head.clone() };
         assert_eq!(self.perform(push).await, Outcome::Pushed);
-        Candidate { mr: format!("dm-{name}").as_str().into(), branch, head }
+        Candidate { mr: format!("dm-{name}").as_str().into(), branch, head, whole: false }
     }
 
     async fn stack(&self, candidates: Vec<Candidate>) -> Outcome {

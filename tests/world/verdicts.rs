@@ -121,7 +121,7 @@ async fn one_that_deletes_the_test_runner_goes_back_and_the_others_land() {
     let place = line.town.place("bob", incarnation);
     let push = Effect::Push { place, branch: branch.clone(), head: head.clone() };
     assert_eq!(line.town.perform(push).await, Outcome::Pushed);
-    let bob = line.queue(&Candidate { mr: "dm-bob".into(), branch, head });
+    let bob = line.queue(&Candidate { mr: "dm-bob".into(), branch, head, whole: false });
     let eve = line.submit("eve", &[("e", "e\n")]).await;
     line.settle().await;
     assert_eq!(line.parked(), None);

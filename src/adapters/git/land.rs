@@ -178,14 +178,15 @@ impl RigGit {
     }
 
     fn move_target(&self, target: &str, base: Oid, tip: Oid) -> Result<(), GitError> {
-        let name = format!("refs/heads/{target}");
         match self.landing {
             Landing::Remote => {
+                let name = format!("refs/heads/{target}");
                 let lease = format!("--force-with-lease={name}:{base}");
                 let refspec = format!("{tip}:{name}");
                 self.cli().run(&["push", "--quiet", &lease, "origin", &refspec]).map(|_| ())
             }
             Landing::Canonical => {
+                let name = self.target_ref(target);
                 match self.open()?.reference_matching(&name, tip, true, base, "land") {
                     Ok(_) => Ok(()),
                     Err(error) if error.code() == ErrorCode::Modified => Ok(()),

@@ -30,6 +30,8 @@ const AT_ONCE: usize = 100;
 /// A branch that may go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removal {
+    /// The branch that it landed on.
+    pub target: String,
     /// The branch.
     pub branch: String,
     /// The submitted head.
@@ -49,15 +51,31 @@ impl RigGit {
         &self,
         removals: &[Removal],
     ) -> Result<Vec<Result<Outcome, GitError>>, GitError> {
-        let mut answers = Vec::new();
-        for some in removals.chunks(AT_ONCE) {
-            answers.extend(self.remove_some(some)?);
+        let mut found: Vec<(usize, Result<Outcome, GitError>)> = Vec::new();
+        let targets: BTreeSet<&str> = removals.iter().map(|one| one.target.as_str()).collect();
+        for target in targets {
+            let of_target = removals.iter().enumerate().filter(|(_, one)| one.target == target);
+            let (places, own): (Vec<usize>, Vec<Removal>) =
+                of_target.map(|(place, one)| (place, one.clone())).unzip();
+            for (places, some) in places.chunks(AT_ONCE).zip(own.chunks(AT_ONCE)) {
+                found.extend(places.iter().copied().zip(self.remove_some(target, some)?));
+            }
         }
-        Ok(answers)
+        found.sort_by_key(|(place, _)| *place);
+        Ok(found.into_iter().map(|(_, answer)| answer).collect())
     }
 
+    /// Where a target is that branches landed on. An integration branch that is gone has landed on
+    /// the rig's own.
+    fn landed_on(&self, target: &str) -> Result<Oid, GitError> {
+        let ended = target != self.target && self.remote_branch(target)?.is_none();
+        self.refresh_target(if ended { &self.target } else { target })
+    }
+
+    /// Removes branches that landed on one target.
     fn remove_some(
         &self,
+        target: &str,
         removals: &[Removal],
     ) -> Result<Vec<Result<Outcome, GitError>>, GitError> {
         let there = self.remote_branches(removals)?;
@@ -65,7 +83,7 @@ impl RigGit {
         if there.is_empty() {
             return Ok(removals.iter().map(|_| Ok(Outcome::BranchRemoved)).collect());
         }
-        let at = self.refresh_target(&self.target)?;
+        let at = self.landed_on(target)?;
         let repo = self.open()?;
         let stacker = Stacker::new(&repo, self)?;
         let mut history = History::new(&repo, at);
@@ -145,7 +163,7 @@ impl RigGit {
         if !on_target.contains(&landed) || !merged(stacker, history, landed, head)? {
             return Err(GitError::Refused(format!(
                 "the patches of {branch} are not all in {}; it stays",
-                self.target
+                removal.target
             )));
         }
         Ok(())

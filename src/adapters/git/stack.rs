@@ -232,6 +232,7 @@ impl RigGit {
                 bounced.push(bounce(Vec::new()));
                 continue;
             };
+            let style = if candidate.whole { LandingStyle::Merge } else { style };
             match stacker.apply(&mut history, style, head, &candidate.branch)? {
                 Replayed::Conflict(files) => bounced.push(bounce(files)),
                 Replayed::Applied(commit) => {

@@ -161,7 +161,10 @@ fn judge(keeper: &Keeper, rig: &RigName) -> Result<(QueueSettings, Judge), DoorE
 
 /// The commit on the present target.
 fn build(keeper: &Keeper, wanted: &Verify) -> Result<Built, DoorError> {
-    let (queue, judge) = judge(keeper, &wanted.rig)?;
+    let (mut queue, judge) = judge(keeper, &wanted.rig)?;
+    if let Some(onto) = &wanted.onto {
+        queue.target.clone_from(onto);
+    }
     let not_now = |text: String| DoorError::new("not_now", text);
     if queue.gates.is_empty() {
         let rig = &wanted.rig;
@@ -170,7 +173,8 @@ fn build(keeper: &Keeper, wanted: &Verify) -> Result<Built, DoorError> {
     }
     // There is no merge request yet; the name only stands beside the answer.
     let mr = BeadId::from("verify");
-    let candidate = Candidate { mr, branch: wanted.branch.clone(), head: wanted.head.clone() };
+    let (branch, head) = (wanted.branch.clone(), wanted.head.clone());
+    let candidate = Candidate { mr, branch, head, whole: false };
     let (world, rig) = (keeper.world.clone(), wanted.rig.clone());
     let (target, style) = (queue.target.clone(), queue.style);
     let stacking = async move { world.stack_aside(&rig, target, style, vec![candidate]).await };

@@ -15,6 +15,7 @@ pub mod done;
 pub mod here;
 pub mod hook;
 pub mod install;
+pub mod integration;
 pub mod log;
 pub mod mail;
 pub mod mq;

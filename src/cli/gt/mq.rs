@@ -8,6 +8,7 @@ use crate::adapters::git::cli::Git;
 use crate::cli::context::Wanted;
 use crate::cli::gt::here::Here;
 use crate::cli::gt::hook;
+use crate::cli::gt::integration::Branches;
 use crate::cli::gt::mq_line;
 use crate::cli::gt::mq_record;
 use crate::cli::gt::proof;
@@ -158,6 +159,9 @@ pub enum Mq {
         #[arg(long)]
         json: bool,
     },
+    /// Gather the work below an epic on a branch of its own, and land it as one.
+    #[command(subcommand)]
+    Integration(Branches),
     /// Check every landing against git and the gates' own records.
     ///
     /// Ends with 1 when a landed commit lacks its proof: another tree than the tested one, a gate
@@ -194,6 +198,7 @@ impl Mq {
             Self::Hold { mr, reason } => set(&here, &mr, MrState::Held, &reason),
             Self::Stats { rig, json } => mq_record::stats(&here, rig.map(RigName), json),
             Self::Why { mr, json } => mq_record::why(&here, &mr, json),
+            Self::Integration(what) => what.run(&here),
             Self::Proof { rig, json } => proof::run(&here, rig.map(RigName), json),
         }
     }

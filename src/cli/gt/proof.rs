@@ -18,6 +18,7 @@ use crate::cli::town::wiring;
 use crate::messages::door::DoorError;
 use crate::messages::door::Query;
 use crate::messages::views;
+use crate::messages::views::IntegrationView;
 use crate::messages::views::LandingView;
 use crate::messages::views::MrView;
 use crate::model::ids::BeadId;
@@ -89,7 +90,15 @@ pub(super) fn run(here: &Here, rig: Option<RigName>, json: bool) -> Result<u8, D
         let mrs: Vec<MrView> = here.ask(Query::Queue { rig: Some(rig.clone()), all: true })?;
         let git = wiring::rig_git(&here.town, &here.settings, &here.registry, &rig)?;
         let decayed = views::rfc3339(boot::now_ms() - here.settings.life.beads_keep_ms);
-        proofs.push(prove(&git, &landings, &mrs, &decayed));
+        let known = Known { landings: &landings, mrs: &mrs, decayed: &decayed };
+        proofs.push(prove(&git, (&git.target, &git.target), &known));
+        let query = Query::Integrations { rig: Some(rig.clone()), epic: None };
+        for row in here.ask::<Vec<IntegrationView>>(query)? {
+            if landings.iter().any(|landing| landing.target == row.branch) {
+                let on = if row.state.lives() { &row.branch } else { &row.target };
+                proofs.push(prove(&git, (&row.branch, on), &known));
+            }
+        }
     }
     let clean = proofs.iter().all(|proof| proof.clean);
     match json {
@@ -135,32 +144,39 @@ fn short(id: &str) -> &str {
     id.get(..10).unwrap_or(id)
 }
 
-/// Proves one rig's landings, oldest first. Merge requests of those before `decayed` (RFC 3339)
-/// may be gone from the ledger.
-pub fn prove(git: &RigGit, landings: &[LandingView], mrs: &[MrView], decayed: &str) -> Proof {
-    let target = git.target.clone();
+/// What the ledger claims of a rig.
+struct Known<'a> {
+    landings: &'a [LandingView],
+    mrs: &'a [MrView],
+    /// Merge requests of landings before this (RFC 3339) may be gone from the ledger.
+    decayed: &'a str,
+}
+
+/// Proves the landings on one target, oldest first. They are looked for on the branch `on`: the
+/// target itself, or what an integration branch has landed on since.
+fn prove(git: &RigGit, (target, on): (&str, &str), known: &Known<'_>) -> Proof {
     let mut proof = Proof {
         rig: git.rig.clone(),
-        target: target.clone(),
+        target: target.to_owned(),
         tip: None,
         clean: false,
         commits: Vec::new(),
         outside: Vec::new(),
         problems: Vec::new(),
     };
-    match git.refresh_target(&target).or_else(|_| git.known_target(&*git.open()?, &target)) {
+    match git.refresh_target(on).or_else(|_| git.known_target(&*git.open()?, on)) {
         Ok(tip) => proof.tip = Some(Sha(tip.to_string())),
-        Err(error) => proof.problems.push(format!("branch '{target}' cannot be read: {error}")),
+        Err(error) => proof.problems.push(format!("branch '{on}' cannot be read: {error}")),
     }
-    for landing in landings.iter().filter(|landing| landing.target == target) {
-        prove_landing(git, landing, (mrs, decayed), &mut proof);
+    let ours: Vec<&LandingView> =
+        known.landings.iter().filter(|landing| landing.target == target).collect();
+    for landing in &ours {
+        prove_landing(git, landing, (known, on), &mut proof);
     }
-    if let Some(tip) = proof.tip.clone() {
-        let ours: Vec<&LandingView> =
-            landings.iter().filter(|landing| landing.target == target).collect();
-        if let Err(error) = account_for(git, &ours, &tip, &mut proof) {
-            proof.problems.push(format!("the commits of '{target}' cannot be read: {error}"));
-        }
+    if let Some(tip) = proof.tip.clone().filter(|_| on == target)
+        && let Err(error) = account_for(git, &ours, &tip, &mut proof)
+    {
+        proof.problems.push(format!("the commits of '{target}' cannot be read: {error}"));
     }
     proof.clean =
         proof.problems.is_empty() && proof.commits.iter().all(|landed| landed.problems.is_empty());
@@ -170,11 +186,11 @@ pub fn prove(git: &RigGit, landings: &[LandingView], mrs: &[MrView], decayed: &s
 fn prove_landing(
     git: &RigGit,
     landing: &LandingView,
-    (mrs, decayed): (&[MrView], &str),
+    (known, on): (&Known<'_>, &str),
     proof: &mut Proof,
 ) {
-    let mut problems = claims(landing);
-    problems.extend(record(git, landing));
+    let mrs = known.mrs;
+    let mut problems = [claims(landing), record(git, landing)].concat();
     match git.commit_tree(&landing.tip) {
         Ok(tree) if tree == landing.tree => {}
         Ok(tree) => problems.push(format!("its tree is {tree}, the ledger says {}", landing.tree)),
@@ -188,12 +204,12 @@ fn prove_landing(
         }
     };
     for mr in &landing.mrs {
-        let known = mrs.iter().find(|known| known.id == *mr);
-        if known.is_none() && landing.landed_at.as_str() < decayed {
+        let row = mrs.iter().find(|row| row.id == *mr);
+        if row.is_none() && landing.landed_at.as_str() < known.decayed {
             // Its bead was closed long ago, and both are gone; the commits are still accounted for.
             continue;
         }
-        let said = known.and_then(|mr| mr.merge_commit.clone());
+        let said = row.and_then(|mr| mr.merge_commit.clone());
         let there = said.as_ref().is_some_and(|c| commits.contains(c) || *c == landing.base);
         if !there {
             problems.push(format!("{mr} landed here but its commit is not among these"));
@@ -219,7 +235,7 @@ fn prove_landing(
         .collect();
     owners.reverse();
     for (commit, mr) in commits.into_iter().zip(owners) {
-        let mut own = reachable(git, &commit, proof.tip.as_ref());
+        let mut own = reachable(git, &commit, (on, proof.tip.as_ref()));
         if commit == landing.tip {
             own.append(&mut problems);
         }
@@ -296,11 +312,11 @@ fn record(git: &RigGit, landing: &LandingView) -> Vec<String> {
     problems
 }
 
-fn reachable(git: &RigGit, commit: &Sha, tip: Option<&Sha>) -> Vec<String> {
+fn reachable(git: &RigGit, commit: &Sha, (on, tip): (&str, Option<&Sha>)) -> Vec<String> {
     let Some(tip) = tip else { return Vec::new() };
     match git.is_ancestor(commit, tip) {
         Ok(true) => Vec::new(),
-        Ok(false) => vec![format!("it is not on '{}' any more", git.target)],
+        Ok(false) => vec![format!("it is not on '{on}' any more")],
         Err(error) => vec![error.to_string()],
     }
 }

@@ -9,8 +9,10 @@ use crate::cli::gt::here::Here;
 use crate::cli::render;
 use crate::messages::door::Answer;
 use crate::messages::door::DoorError;
+use crate::messages::door::Query;
 use crate::messages::door::Request;
 use crate::messages::door::Verify as Wish;
+use crate::messages::views::HookView;
 use crate::messages::views::VerifyView;
 use crate::model::merge::Verdict;
 
@@ -49,7 +51,10 @@ impl Verify {
         }
         let head = head::current_head(here.cwd()).map_err(failed)?;
         let branch = head::current_branch(here.cwd()).map_err(failed)?;
-        let Answer { result, .. } = here.send(Request::Verify(Wish { rig, branch, head }))?;
+        let hook: HookView = here.ask(Query::Hook { actor: None })?;
+        let onto = hook.lands_on.filter(|_| hook.branch.as_ref() == Some(&branch));
+        let wish = Wish { rig, branch, head, onto };
+        let Answer { result, .. } = here.send(Request::Verify(wish))?;
         let view: VerifyView = serde_json::from_value(result).map_err(|error| {
             DoorError::new("mismatch", format!("the answer has another shape: {error}"))
                 .hint("the running daemon may be of another version: 'gt down', then 'gt up'")

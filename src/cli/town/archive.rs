@@ -40,6 +40,7 @@ use crate::model::rows::Convoy;
 use crate::model::rows::Dep;
 use crate::model::rows::Escalation;
 use crate::model::rows::GateRun;
+use crate::model::rows::Integration;
 use crate::model::rows::Label;
 use crate::model::rows::Landing;
 use crate::model::rows::Mail;
@@ -76,6 +77,7 @@ const TABLES: &[&Table] = &[
     MergeRequest::TABLE,
     Landing::TABLE,
     GateRun::TABLE,
+    Integration::TABLE,
     Convoy::TABLE,
     Member::TABLE,
     Mail::TABLE,

@@ -39,6 +39,9 @@ fn meant_for(op: &Op) -> For {
         | Op::SubmitBranch { .. }
         | Op::Hotfix { .. }
         | Op::FreezeQueue { .. }
+        | Op::CreateIntegration(_)
+        | Op::LandIntegration(_)
+        | Op::DropIntegration { .. }
         | Op::CreateConvoy { .. }
         | Op::Sql { .. } => For::Overseer,
         Op::SetMeta { .. }

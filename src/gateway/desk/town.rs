@@ -31,6 +31,7 @@ use crate::model::ids::RunId;
 use crate::model::mail::MailState;
 use crate::model::merge::Cycle;
 use crate::model::merge::MrState;
+use crate::model::ops;
 use crate::model::query::BeadFilter;
 use crate::model::rows::Agent;
 use crate::model::rows::Bead;
@@ -53,9 +54,11 @@ use crate::model::value::Name;
 use crate::model::value::Value;
 
 /// What one snapshot knows of an agent's hook.
+#[derive(Default)]
 struct Hooked {
     agent: Option<Agent>,
     returned: Option<MergeRequest>,
+    lands_on: Option<String>,
     nudges: Vec<Nudge>,
 }
 
@@ -137,7 +140,7 @@ impl Desk {
         let prefix = databases.iter().find(|(name, _)| *name == db).map(|(_, prefix)| prefix);
         let Some(prefix) = prefix else {
             if who == Identity::Overseer {
-                let found = Hooked { agent: None, returned: None, nudges: Vec::new() };
+                let found = Hooked::default();
                 return self.hook_view(actor, &db, found, 0);
             }
             return Err(DoorError::new("not_found", format!("there is no database '{db}'")));
@@ -145,14 +148,15 @@ impl Desk {
         let id = who.bead_id(prefix);
         let found = self.read(&db, |tx| {
             let agent = id.as_ref().map(|id| tx.row::<Agent>(id)).transpose()?.flatten();
-            let mut returned = None;
+            let (mut returned, mut lands_on) = (None, None);
             if let Some(bead) = agent.as_ref().and_then(|agent| agent.hook_bead.as_ref()) {
                 let rows = tx.with::<MergeRequest>(Some("by_bead"), vec![bead.to_value()])?;
                 returned = rows.into_iter().rfind(|row| row.state == MrState::Returned);
+                lands_on = ops::above(tx, bead)?.map(|row| row.branch);
             }
             let nudges = tx
                 .with::<Nudge>(Some("by_recipient"), vec![Name::from(actor.as_str()).to_value()])?;
-            Ok(Hooked { agent, returned, nudges })
+            Ok(Hooked { agent, returned, lands_on, nudges })
         })?;
         let has_hq = databases.iter().any(|(name, _)| name.is_hq());
         let unread_mail = match has_hq {
@@ -184,6 +188,7 @@ impl Desk {
             phase: agent.map_or("none", |agent| agent.state.word()).to_owned(),
             incarnation: agent.map_or(0, |agent| agent.incarnation),
             branch: agent.and_then(|agent| agent.state.work()).map(|work| work.branch.clone()),
+            lands_on: found.lands_on,
             worktree: None,
             returned: returned.map(|row| MrView::of(row, db.rig(), title, false)),
             bead,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
+use super::target::Branches;
 use super::view::Waiting;
 use crate::machines::policy::batch;
 use crate::model::effect::Bounced;
@@ -23,6 +24,9 @@ use crate::model::value::Cell;
 struct Lineup<'a> {
     queued: BTreeMap<BeadId, MergeRequest>,
     freeze: Option<&'a Freeze>,
+    branches: Branches,
+    /// What the first in the line is for: a cycle has one target.
+    onto: Option<Option<String>>,
     most: usize,
     line: Vec<Waiting>,
     placed: BTreeSet<BeadId>,
@@ -31,12 +35,12 @@ struct Lineup<'a> {
 }
 
 /// Who waits and can be stacked, at most so many: each when it is its turn, right behind what it
-/// needs.
+/// needs. And the integration branch that they are for; `None` is the rig's own target.
 pub(super) fn waiting(
     tx: &mut dyn Tx,
     most: usize,
     freeze: Option<&Freeze>,
-) -> Result<Vec<Waiting>, TxError> {
+) -> Result<(Vec<Waiting>, Option<String>), TxError> {
     let scan = Scan {
         index: Some("by_state"),
         prefix: vec![MrState::Queued.to_value()],
@@ -47,14 +51,15 @@ pub(super) fn waiting(
     let order: Vec<BeadId> = all.iter().map(|mr| mr.id.clone()).collect();
     let queued = all.into_iter().map(|mr| (mr.id.clone(), mr)).collect();
     let (line, placed, kept) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
-    let mut lineup = Lineup { queued, freeze, most, line, placed, kept };
+    let branches = Branches::read(tx)?;
+    let mut lineup = Lineup { queued, freeze, branches, onto: None, most, line, placed, kept };
     for id in order {
         if lineup.line.len() >= most {
             break;
         }
         lineup.admit(tx, &id, &mut Vec::new())?;
     }
-    Ok(lineup.line)
+    Ok((lineup.line, lineup.onto.flatten()))
 }
 
 impl Lineup<'_> {
@@ -75,7 +80,7 @@ impl Lineup<'_> {
         let Some(mr) = self.queued.get(id).cloned() else { return Ok(false) };
         let needs = line::needs_of(tx, &mr)?;
         let barred = self.freeze.is_some_and(|freeze| freeze.bars(&mr));
-        if barred || !needs.missing.is_empty() {
+        if barred || self.branches.is_paused(&mr) || !needs.missing.is_empty() {
             self.kept.insert(id.clone());
             return Ok(false);
         }
@@ -88,10 +93,15 @@ impl Lineup<'_> {
         if !ready || self.line.len() >= self.most {
             return Ok(false);
         }
+        let onto = self.branches.onto(&mr).cloned();
+        if *self.onto.get_or_insert_with(|| onto.clone()) != onto {
+            return Ok(false);
+        }
         let same = tx.with::<MergeRequest>(Some("by_bead"), vec![mr.bead.to_value()])?;
         let traits = learner::traits(&mr, &same);
+        let whole = self.branches.is_whole(&mr.id);
         self.placed.insert(id.clone());
-        self.line.push(Waiting { mr, traits, needs: needs.first });
+        self.line.push(Waiting { mr, traits, needs: needs.first, whole });
         Ok(true)
     }
 }

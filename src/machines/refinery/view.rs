@@ -40,17 +40,22 @@ pub(super) struct Waiting {
     pub(super) traits: Traits,
     /// Those that have to be stacked before it.
     pub(super) needs: Vec<BeadId>,
+    /// It is an integration branch as a whole.
+    pub(super) whole: bool,
 }
 
 /// The queue, who waits, and what is known of the trees in question.
 #[derive(Clone, Debug, Default)]
 pub struct View {
     pub(super) queue: Option<Queue>,
+    /// Those that the next cycle may stack.
     pub(super) waiting: Vec<Waiting>,
     /// A hotfix waits beside the stack.
     pub(super) hotfix: bool,
     /// How many of the stack's first items a freeze lets land.
     pub(super) may_land: usize,
+    /// The integration branch that they are for; `None` is the rig's own target.
+    pub(super) onto: Option<String>,
     /// Every run of the tree of each prefix, oldest first; the first is the target itself.
     runs: Vec<Vec<GateRun>>,
     /// The run that certifies what lands.
@@ -59,8 +64,8 @@ pub struct View {
     pub(super) away: bool,
     /// The merge requests that land.
     pub(super) branches: Vec<MergeRequest>,
-    /// What landed last, right after a start: a death may have kept their branches.
-    pub(super) landed: Vec<MergeRequest>,
+    /// What landed last, and where, right after a start: a death may have kept their branches.
+    pub(super) landed: Vec<(MergeRequest, String)>,
 }
 
 impl View {
@@ -170,7 +175,7 @@ pub(super) fn read(
         None => {}
         Some(Cycle::Idle) => {
             let freeze = view.queue.as_ref().and_then(|queue| queue.frozen.as_ref());
-            view.waiting = lineup::waiting(tx, most, freeze)?;
+            (view.waiting, view.onto) = lineup::waiting(tx, most, freeze)?;
         }
         Some(Cycle::Testing { stack, .. }) => {
             if let Some(queue) = &view.queue {
@@ -204,14 +209,15 @@ fn away(tx: &mut dyn Tx, rig: &RigName) -> Result<bool, TxError> {
     Ok(tx.row2::<Label>(&bead, &Name::from(AWAY))?.is_some())
 }
 
-/// The merge requests of the last landings.
-fn last_landed(tx: &mut dyn Tx) -> Result<Vec<MergeRequest>, TxError> {
+/// The merge requests of the last landings, each with where it landed.
+fn last_landed(tx: &mut dyn Tx) -> Result<Vec<(MergeRequest, String)>, TxError> {
     let last = Scan { limit: Some(SWEPT_LANDINGS), reverse: true, ..Scan::default() };
     let mut landed = Vec::new();
     for landing in tx.rows::<Landing>(&last)? {
         for id in &landing.mrs.0 {
             if let Some(bead) = tx.find::<Bead>("by_id", id)? {
-                landed.extend(tx.row::<MergeRequest>(&bead.seq)?);
+                let mr = tx.row::<MergeRequest>(&bead.seq)?;
+                landed.extend(mr.map(|mr| (mr, landing.target.clone())));
             }
         }
     }

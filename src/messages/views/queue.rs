@@ -3,9 +3,12 @@
 use serde::Deserialize;
 use serde::Serialize;
 
+use super::MrView;
 use crate::model::ids::BeadId;
 use crate::model::ids::RigName;
 use crate::model::ids::RunId;
+use crate::model::ids::Sha;
+use crate::model::merge::IntegrationState;
 use crate::model::merge::MrState;
 use crate::model::merge::Verdict;
 
@@ -89,4 +92,44 @@ pub struct PartView {
     /// The answer; absent while it runs, or when it was cut off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
+}
+
+/// An integration branch, with what is below its epic and what lands on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntegrationView {
+    /// The epic.
+    pub epic: BeadId,
+    /// Its title.
+    pub title: String,
+    /// The rig.
+    pub rig: RigName,
+    /// The branch.
+    pub branch: String,
+    /// The branch that it lands on as a whole.
+    pub target: String,
+    /// Where the town, or a request to land, saw it last.
+    pub tip: Sha,
+    /// Where it stands.
+    pub state: IntegrationState,
+    /// The merge request of the whole, the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mr: Option<BeadId>,
+    /// Why it may land although beads below the epic are open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forced: Option<String>,
+    /// Who made it.
+    pub created_by: String,
+    /// When.
+    pub created_at: String,
+    /// When it landed or was dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
+    /// Beads below the epic that are not closed.
+    pub open: Vec<BeadId>,
+    /// Beads below the epic that are.
+    pub closed: Vec<BeadId>,
+    /// Merge requests that land on it, and those of the whole; oldest first.
+    pub mrs: Vec<MrView>,
+    /// Why it cannot land now, as far as the ledger knows; empty when it can.
+    pub why_not: Vec<String>,
 }

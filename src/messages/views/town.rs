@@ -44,6 +44,9 @@ pub struct HookView {
     pub bead: Option<IssueView>,
     /// The branch that it is done on.
     pub branch: Option<String>,
+    /// The integration branch on which it lands; absent for the rig's own target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lands_on: Option<String>,
     /// Where it is done, when the answerer knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worktree: Option<String>,

@@ -11,6 +11,7 @@ use super::edges;
 use super::fields::Edit;
 use super::fields::ForeignDep;
 use super::fields::NewBead;
+use super::integration;
 use super::life;
 use super::support;
 use crate::model::bead::BeadType;
@@ -347,6 +348,7 @@ pub(super) fn close(
             "a worker has it. Finish it with 'gt done' (or 'gt done --no-change REASON'), or take it back with 'gt release'"
         }
         Hold::InQueue { mr } => {
+            integration::must_not_live(tx, id)?;
             let mr = mr.clone();
             return life::cancel(tx, ctx, bead, &mr, reason);
         }
@@ -357,6 +359,7 @@ pub(super) fn close(
             "a merge request is decided by the queue: close the bead that it is for, or 'gt mq reject' it"
         }
         Hold::Free | Hold::Merged { .. } => {
+            integration::must_not_live(tx, id)?;
             if let Some(order) = tx.row::<crate::model::rows::Order>(id)? {
                 tx.remove(&order)?;
             }
@@ -439,6 +442,7 @@ pub(super) fn delete(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, id: &BeadId) -> Result<
         let why = format!("a bead of type {} is part of the town's records", bead.issue_type);
         return Err(Refused::NotNow { id: id.to_string(), why });
     }
+    integration::must_not_live(tx, id)?;
     let look = blocked::dependents(tx, id)?;
     for dep in tx.with::<Dep>(None, vec![id.to_value()])? {
         tx.remove(&dep)?;

@@ -6,6 +6,7 @@ use super::Ctx;
 use super::Fact;
 use super::Facts;
 use super::Refused;
+use super::integration;
 use super::queue;
 use super::returned;
 use super::support;
@@ -53,7 +54,7 @@ pub(super) fn set_mr(
     }
 }
 
-fn in_cycle(tx: &mut dyn Tx, id: &BeadId) -> Result<bool, Refused> {
+pub(super) fn in_cycle(tx: &mut dyn Tx, id: &BeadId) -> Result<bool, Refused> {
     let queues = tx.with::<Queue>(None, Vec::new())?;
     Ok(queues.iter().any(|queue| match &queue.cycle {
         Cycle::Idle => false,
@@ -64,12 +65,17 @@ fn in_cycle(tx: &mut dyn Tx, id: &BeadId) -> Result<bool, Refused> {
 }
 
 /// Puts the same head into the queue again, unless somebody works on the bead meanwhile.
-fn requeue(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, mut mr: MergeRequest) -> Result<Facts, Refused> {
+pub(super) fn requeue(
+    tx: &mut dyn Tx,
+    ctx: &mut Ctx<'_>,
+    mut mr: MergeRequest,
+) -> Result<Facts, Refused> {
     let mut bead = support::bead(tx, &mr.bead)?;
     if bead.hold != Hold::Free || bead.status == Status::Closed {
         let why = format!("its bead {} is {} and taken", bead.id, bead.status);
         return Err(Refused::NotNow { id: mr.id.to_string(), why });
     }
+    integration::again(tx, &mut mr)?;
     if let Some(order) = tx.row::<Order>(&mr.bead)? {
         tx.remove(&order)?;
     }

@@ -34,6 +34,7 @@ use crate::model::rows::Dep;
 use crate::model::rows::DogRun;
 use crate::model::rows::Escalation;
 use crate::model::rows::GateRun;
+use crate::model::rows::Integration;
 use crate::model::rows::Label;
 use crate::model::rows::Mail;
 use crate::model::rows::Member;
@@ -348,6 +349,7 @@ fn remove_bead(
     for request in tx.with::<MergeRequest>(Some("by_bead"), vec![bead.id.to_value()])? {
         rows += remove_row(tx, &request)? + remove_noun(tx, &request.id)?;
     }
+    rows += remove_all::<Integration>(tx, None, &bead.id)?;
     let targets: Vec<BeadId> =
         tx.with::<Dep>(None, vec![bead.id.to_value()])?.into_iter().map(|dep| dep.target).collect();
     rows += remove_noun(tx, &bead.id)?;

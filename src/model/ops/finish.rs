@@ -8,6 +8,7 @@ use super::Facts;
 use super::Op;
 use super::Refused;
 use super::beads;
+use super::integration;
 use super::life;
 use super::queue;
 use super::returned;
@@ -47,9 +48,12 @@ pub(super) fn finish(
     let (stack, risks, green, culprit) = match (row.cycle.clone(), *end) {
         (Cycle::Landing { stack, risks, green, proof, culprit }, CycleEnd::Landed) => {
             let seq = ctx.key();
+            if let Some(branch) = &stack.onto {
+                integration::moved(tx, branch, stack.commit(green))?;
+            }
             tx.add(&Landing {
                 seq,
-                target: target.clone(),
+                target: stack.onto.as_deref().unwrap_or(target).to_owned(),
                 base: stack.base.clone(),
                 tip: stack.commit(green).clone(),
                 tree: stack.tree(green).clone(),
@@ -120,6 +124,7 @@ fn merged(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, id: &BeadId, commit: &Sha) -> Resu
     mr.merge_commit = Some(commit.clone());
     mr.decided_at = Some(ctx.now);
     tx.set(&mr)?;
+    integration::merged(tx, ctx.now, &mr)?;
     queue::close_request_bead(tx, ctx, id, "merged")?;
     let bead = support::bead(tx, &mr.bead)?;
     let reason = format!("Merged in {id}");

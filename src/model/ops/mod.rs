@@ -13,6 +13,7 @@ mod fact;
 mod fields;
 mod finish;
 mod identity;
+mod integration;
 mod life;
 mod mail;
 mod op;
@@ -38,6 +39,12 @@ pub use fact::Facts;
 pub use fields::Edit;
 pub use fields::ForeignDep;
 pub use fields::NewBead;
+pub use integration::Below;
+pub use integration::NewIntegration;
+pub use integration::WholeLanding;
+pub use integration::above;
+pub use integration::below;
+pub use integration::obstacles;
 pub use mail::ASKS_FOR_HELP;
 pub use op::Op;
 pub use queue::AWAY;
@@ -49,6 +56,7 @@ pub use support::short_id;
 
 use super::tx::Tx;
 use finish::finish;
+use relay::alarm;
 use sessions::cleared;
 
 /// Applies one op.
@@ -110,15 +118,16 @@ pub fn apply(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, op: &Op) -> Result<Facts, Refus
         Op::SubmitBranch { bead, branch, head, target } => {
             queue::submit_branch(tx, ctx, bead, branch, head, target)
         }
+        Op::CreateIntegration(new) => integration::create(tx, ctx, new),
+        Op::LandIntegration(wanted) => integration::land(tx, ctx, wanted),
+        Op::DropIntegration { epic } => integration::give_up(tx, ctx, epic),
         Op::Deliver { src, seq, parcel } => relay::deliver(tx, ctx, src, *seq, parcel),
         Op::Prune { dst, upto } => relay::prune(tx, ctx, dst, *upto),
         Op::SendMail(letter) => mail::send(tx, ctx, letter),
         Op::MarkMail { id, state } => mail::mark(tx, ctx, id, *state),
         Op::SendNudge { to, text } => mail::nudge(tx, ctx, to, text),
         Op::TakeNudges { by } => mail::take_nudges(tx, ctx, by),
-        Op::SetAlarm { subject: s, condition: c, raise } => {
-            relay::alarm(tx, ctx, s, c, raise.as_deref())
-        }
+        Op::SetAlarm { subject: s, condition: c, raise: r } => alarm(tx, ctx, s, c, r.as_deref()),
         Op::CreateConvoy { title: t, owner: o, beads: b } => relay::create_convoy(tx, ctx, t, o, b),
         Op::Reap { before, limit } => mail::reap(tx, ctx, *before, *limit),
         Op::Sql { text } => statement::run(tx, ctx, text),

@@ -7,6 +7,8 @@ use super::decay::Doomed;
 use super::decay::Rules;
 use super::fields::Edit;
 use super::fields::NewBead;
+use super::integration::NewIntegration;
+use super::integration::WholeLanding;
 use super::sessions::AfterExit;
 use crate::model::agent::Exit;
 use crate::model::agent::Submission;
@@ -365,6 +367,15 @@ ops! {
         head: Sha,
         /// The branch to land on.
         target: String,
+    };
+    /// Record the branch on which the beads below an epic land. It is at the remote already.
+    CreateIntegration "create_integration" (NewIntegration);
+    /// Queue an integration branch as one merge request.
+    LandIntegration "land_integration" (WholeLanding);
+    /// Give up an integration branch with nothing in it.
+    DropIntegration "drop_integration" {
+        /// The epic.
+        epic: BeadId,
     };
     /// Apply a parcel from another database, once.
     Deliver "deliver" {

@@ -21,6 +21,7 @@ use crate::model::rows::Dep;
 use crate::model::rows::DogRun;
 use crate::model::rows::Escalation;
 use crate::model::rows::GateRun;
+use crate::model::rows::Integration;
 use crate::model::rows::Landing;
 use crate::model::rows::Mail;
 use crate::model::rows::MergeRequest;
@@ -116,6 +117,9 @@ pub(super) fn bead_is_over(
         || !is_held(tx, rules, &bead.id, bead.updated_at)?
         || !tx.with::<Watch>(None, vec![bead.id.to_value()])?.is_empty()
     {
+        return Ok(false);
+    }
+    if tx.row::<Integration>(&bead.id)?.is_some_and(|row| row.state.lives()) {
         return Ok(false);
     }
     for request in tx.with::<MergeRequest>(Some("by_bead"), vec![bead.id.to_value()])? {

@@ -8,6 +8,7 @@ use super::Facts;
 use super::Refused;
 use super::beads;
 use super::fields::NewBead;
+use super::integration;
 use super::life;
 use super::returned;
 use super::support;
@@ -65,6 +66,7 @@ pub(super) fn put(
     request: &Request<'_>,
 ) -> Result<Facts, Refused> {
     let prefix = support::prefix(tx)?;
+    let target = integration::target_of(tx, &bead.id, request.target)?;
     let hotfix = life::was_hotfix(tx, &bead.id)?;
     let seq = ctx.key();
     let id = support::fresh_id(tx, &prefix, "mr-", seq)?;
@@ -83,7 +85,7 @@ pub(super) fn put(
         incarnation: request.author.1,
         branch: request.branch.to_owned(),
         head: request.head.clone(),
-        target: request.target.to_owned(),
+        target,
         priority: bead.priority,
         state: MrState::Queued,
         verdict: None,
@@ -117,6 +119,7 @@ pub(super) fn submit_branch(
         let why = format!("it is {} and not yours to submit", bead.status);
         return Err(Refused::NotNow { id: id.to_string(), why });
     }
+    integration::not_as_a_whole(tx, id, branch)?;
     refuse_known(tx, id, head)?;
     let who = BeadId(ctx.actor.to_owned());
     put(tx, ctx, bead, &Request { author: (&who, 0), branch, head, target })
@@ -173,7 +176,8 @@ pub(super) fn begin(
         return Err(moved(rig));
     }
     for item in &stack.items {
-        if request(tx, &item.mr)?.state != MrState::Queued {
+        let mr = request(tx, &item.mr)?;
+        if mr.state != MrState::Queued || integration::onto(tx, &mr)? != stack.onto {
             return Err(moved(rig));
         }
     }

@@ -6,6 +6,7 @@ use super::Ctx;
 use super::Fact;
 use super::Facts;
 use super::Refused;
+use super::integration;
 use super::queue;
 use super::support;
 use crate::model::bead::Hold;
@@ -110,11 +111,15 @@ pub(super) fn give_back(
     bead.assignee = None;
     bead.updated_at = ctx.now;
     tx.set(&bead)?;
+    let whole = integration::came_back(tx, &mr)?;
     let mut facts = vec![Fact::Returned { mr: mr.id.clone(), bead: bead.id.clone() }];
     let earlier = tx.with::<MergeRequest>(Some("by_bead"), vec![bead.id.to_value()])?;
     let returns = earlier.iter().filter(|mr| mr.state == MrState::Returned).count();
     let author = tx.row::<Agent>(&mr.author)?;
-    if !rejected && (returns as i64) <= rework_max {
+    if whole {
+        // What waited for it goes on.
+        facts.extend(ctx.db.rig().map(|rig| Fact::Queue { rig }));
+    } else if !rejected && (returns as i64) <= rework_max {
         let seq = ctx.key();
         tx.add(&Order {
             bead: bead.id.clone(),
@@ -188,7 +193,10 @@ fn verdict_letter(mr: &MergeRequest, verdict: &Returned, recipient: String) -> L
         recipient,
         kind,
         subject: format!("{kind} {}", mr.bead),
-        body: format!("Branch: {}\nIssue: {}\nMR: {}\n{failure}", mr.branch, mr.bead, mr.id),
+        body: format!(
+            "Branch: {}\nTarget: {}\nIssue: {}\nMR: {}\n{failure}",
+            mr.branch, mr.target, mr.bead, mr.id
+        ),
         priority: Priority::High,
         thread: None,
     }

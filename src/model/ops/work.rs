@@ -7,6 +7,7 @@ use super::Fact;
 use super::Facts;
 use super::Refused;
 use super::beads;
+use super::integration;
 use super::queue;
 use super::support;
 use crate::model::agent::AgentState;
@@ -117,10 +118,14 @@ pub(super) fn assign(
     if agent.state != AgentState::Idle {
         return Err(Refused::Moved { what: worker.to_string() });
     }
+    let start = match (&order.start, integration::above(tx, id)?) {
+        (None, Some(row)) => Some(row.tip),
+        (start, _) => start.clone(),
+    };
     let work = Work {
         bead: id.clone(),
         branch: order.branch.clone().unwrap_or_else(|| branch.to_owned()),
-        start: order.start.clone(),
+        start,
         preset: order.preset.as_ref().map(Name::to_string),
         exits: 0,
         tries: order.tries,

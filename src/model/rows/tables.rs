@@ -11,6 +11,7 @@ use super::Dep;
 use super::DogRun;
 use super::Escalation;
 use super::GateRun;
+use super::Integration;
 use super::Label;
 use super::Landing;
 use super::Mail;
@@ -43,6 +44,7 @@ pub const TABLES: &[&Table] = &[
     Queue::TABLE,
     GateRun::TABLE,
     Landing::TABLE,
+    Integration::TABLE,
     Convoy::TABLE,
     Member::TABLE,
     Mail::TABLE,
