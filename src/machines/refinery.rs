@@ -346,6 +346,40 @@ impl Refinery {
         }
     }
 
+    /// A stack is built: its cycle begins, unless what it holds is no longer what waits.
+    fn begin(&self, d: &mut Decision, view: &View, queue: &Queue, (key, built): (&str, &Outcome)) {
+        let Outcome::Stack { base, base_tree, items, bounced } = built else { return };
+        let rig = self.rig.clone();
+        let number = queue.cycles + 1;
+        let target = self.target(view.onto.as_ref());
+        if key != format!("{BUILD_STACK} {rig} {target} {number}") {
+            return;
+        }
+        // One that was held, rejected or overtaken meanwhile: stack again.
+        let waits = |mr: &BeadId| view.waiting.iter().any(|one| one.mr.id == *mr);
+        let named = items.iter().map(|item| &item.mr);
+        if !named.chain(bounced.iter().map(|one| &one.mr)).all(waits) {
+            return;
+        }
+        let items = &items[..lineup::whole(&view.waiting, items, bounced)];
+        if items.is_empty() && bounced.is_empty() {
+            return;
+        }
+        let stack = Stack {
+            number,
+            base: base.clone(),
+            base_tree: base_tree.clone(),
+            items: items.to_vec(),
+            onto: view.onto.clone(),
+        };
+        let learner = queue.learner.clone().unwrap_or_default();
+        let traits = |mr: &BeadId| view.waiting.iter().find(|one| one.mr.id == *mr);
+        let risk = |mr| learner.risk(&traits(mr).map_or_else(Vec::new, |o| o.traits.clone()));
+        let risks = items.iter().map(|item| (risk(&item.mr) * 1e6) as i64).collect();
+        let (bounced, rework_max) = (bounced.clone(), self.settings.rework_max);
+        d.ops.push(Op::BeginCycle { rig, stack, risks, bounced, rework_max });
+    }
+
     /// What an answer means. `asked`: this machine remembers having asked.
     fn conclude(
         &self,
@@ -357,37 +391,7 @@ impl Refinery {
         let Some(queue) = &view.queue else { return };
         let rig = self.rig.clone();
         match (&queue.cycle, outcome) {
-            (Cycle::Idle, Outcome::Stack { base, base_tree, items, bounced }) => {
-                let number = queue.cycles + 1;
-                let target = self.target(view.onto.as_ref());
-                if key != format!("{BUILD_STACK} {rig} {target} {number}") {
-                    return;
-                }
-                // One that was held, rejected or overtaken meanwhile: stack again.
-                let waits = |mr: &BeadId| view.waiting.iter().any(|one| one.mr.id == *mr);
-                let named = items.iter().map(|item| &item.mr);
-                if !named.chain(bounced.iter().map(|one| &one.mr)).all(waits) {
-                    return;
-                }
-                let items = &items[..lineup::whole(&view.waiting, items, bounced)];
-                if items.is_empty() && bounced.is_empty() {
-                    return;
-                }
-                let stack = Stack {
-                    number,
-                    base: base.clone(),
-                    base_tree: base_tree.clone(),
-                    items: items.to_vec(),
-                    onto: view.onto.clone(),
-                };
-                let learner = queue.learner.clone().unwrap_or_default();
-                let traits = |mr: &BeadId| view.waiting.iter().find(|one| one.mr.id == *mr);
-                let risk =
-                    |mr| learner.risk(&traits(mr).map_or_else(Vec::new, |o| o.traits.clone()));
-                let risks = items.iter().map(|item| (risk(&item.mr) * 1e6) as i64).collect();
-                let (bounced, rework_max) = (bounced.clone(), self.settings.rework_max);
-                d.ops.push(Op::BeginCycle { rig, stack, risks, bounced, rework_max });
-            }
+            (Cycle::Idle, Outcome::Stack { .. }) => self.begin(d, view, queue, (key, outcome)),
             (cycle, Outcome::Gates { results }) => {
                 let Some(run) = key.strip_prefix(RUN_GATES).map(str::trim_start) else { return };
                 let own = match cycle {

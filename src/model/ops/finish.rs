@@ -17,6 +17,7 @@ use crate::model::bead::Hold;
 use crate::model::ids::BeadId;
 use crate::model::ids::Db;
 use crate::model::ids::RigName;
+use crate::model::ids::RunId;
 use crate::model::ids::Sha;
 use crate::model::learner;
 use crate::model::learner::Traits;
@@ -25,6 +26,7 @@ use crate::model::mail::Priority;
 use crate::model::merge::Cycle;
 use crate::model::merge::CycleEnd;
 use crate::model::merge::MrState;
+use crate::model::merge::Stack;
 use crate::model::parcel::Letter;
 use crate::model::parcel::Parcel;
 use crate::model::rows::Agent;
@@ -47,20 +49,7 @@ pub(super) fn finish(
     let mut row = queue::queue(tx, rig)?;
     let (stack, risks, green, culprit) = match (row.cycle.clone(), *end) {
         (Cycle::Landing { stack, risks, green, proof, culprit }, CycleEnd::Landed) => {
-            let seq = ctx.key();
-            if let Some(branch) = &stack.onto {
-                integration::moved(tx, branch, stack.commit(green))?;
-            }
-            tx.add(&Landing {
-                seq,
-                target: stack.onto.as_deref().unwrap_or(target).to_owned(),
-                base: stack.base.clone(),
-                tip: stack.commit(green).clone(),
-                tree: stack.tree(green).clone(),
-                run: proof,
-                mrs: Ids(stack.items[..green].iter().map(|item| item.mr.clone()).collect()),
-                landed_at: ctx.now,
-            })?;
+            landed(tx, ctx, (&stack, green), target, proof)?;
             (stack, risks, green, culprit)
         }
         (Cycle::Testing { stack, risks, .. }, CycleEnd::Returned(doubt)) => {
@@ -107,6 +96,31 @@ pub(super) fn finish(
     };
     facts.push(queue::store(tx, row, cycle)?);
     Ok(facts)
+}
+
+/// The record of a landing: which prefix, where to, on the strength of which run.
+fn landed(
+    tx: &mut dyn Tx,
+    ctx: &mut Ctx<'_>,
+    (stack, green): (&Stack, usize),
+    target: &str,
+    proof: RunId,
+) -> Result<(), Refused> {
+    let seq = ctx.key();
+    if let Some(branch) = &stack.onto {
+        integration::moved(tx, branch, stack.commit(green))?;
+    }
+    tx.add(&Landing {
+        seq,
+        target: stack.onto.as_deref().unwrap_or(target).to_owned(),
+        base: stack.base.clone(),
+        tip: stack.commit(green).clone(),
+        tree: stack.tree(green).clone(),
+        run: proof,
+        mrs: Ids(stack.items[..green].iter().map(|item| item.mr.clone()).collect()),
+        landed_at: ctx.now,
+    })?;
+    Ok(())
 }
 
 fn traits(tx: &mut dyn Tx, id: &BeadId) -> Result<Traits, Refused> {

@@ -58,6 +58,7 @@ use super::tx::Tx;
 use finish::finish;
 use relay::alarm;
 use sessions::cleared;
+use sessions::start;
 
 /// Applies one op.
 ///
@@ -86,9 +87,7 @@ pub fn apply(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, op: &Op) -> Result<Facts, Refus
         }
         Op::Assign { bead, agent, branch } => work::assign(tx, ctx, bead, agent, branch),
         Op::Release { bead, reason } => work::release(tx, ctx, bead, reason),
-        Op::StartSession { agent: a, incarnation: n, session: s } => {
-            sessions::start(tx, ctx, a, *n, s)
-        }
+        Op::StartSession { agent: a, incarnation: n, session: s } => start(tx, ctx, a, *n, s),
         Op::SessionStarted { agent, incarnation, session, host } => {
             sessions::started(tx, ctx, (agent, *incarnation), session, host)
         }
