@@ -88,6 +88,8 @@ fn moved_target(town: &mut Town) {
     submit(town, "al-gone");
     town.bd(&["close", "al-gone", "-r", "not wanted"]);
     assert_eq!(town.mr_state("al-gone"), "rejected");
+    // What never landed keeps its branch: it is the person's to remove.
+    town.git("alpha.git", &["branch", "--quiet", "-D", "al-gone"]);
     town.closed.push("al-gone".to_owned());
     outsider(town, "aside.txt");
     fs::remove_file(town.path("hold")).unwrap();
