@@ -412,6 +412,20 @@ impl RigGit {
         contains(&*self.open()?, oid(commit)?, oid(ancestor)?)
     }
 
+    /// Every commit reachable from `tip`, itself among them: one walk for many questions.
+    ///
+    /// # Errors
+    /// It is not in the repository.
+    pub fn history(&self, tip: &Sha) -> Result<BTreeSet<Sha>, GitError> {
+        let repo = self.open()?;
+        let walked = (|| {
+            let mut walk = repo.revwalk()?;
+            walk.push(git2::Oid::from_str(tip.as_str())?)?;
+            walk.map(|id| id.map(sha)).collect::<Result<BTreeSet<_>, _>>()
+        })();
+        walked.map_err(lib(format!("walk {tip}")))
+    }
+
     /// The commits reachable from `to` and not from `from`, oldest first.
     ///
     /// # Errors

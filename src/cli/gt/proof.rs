@@ -170,8 +170,15 @@ fn prove(git: &RigGit, (target, on): (&str, &str), known: &Known<'_>) -> Proof {
     }
     let ours: Vec<&LandingView> =
         known.landings.iter().filter(|landing| landing.target == target).collect();
+    let there = proof.tip.as_ref().and_then(|tip| match git.history(tip) {
+        Ok(commits) => Some(commits),
+        Err(error) => {
+            proof.problems.push(format!("the history of '{on}' cannot be read: {error}"));
+            None
+        }
+    });
     for landing in &ours {
-        prove_landing(git, landing, (known, on), &mut proof);
+        prove_landing(git, landing, (known, on, there.as_ref()), &mut proof);
     }
     if let Some(tip) = proof.tip.clone().filter(|_| on == target)
         && let Err(error) = account_for(git, &ours, &tip, &mut proof)
@@ -186,7 +193,7 @@ fn prove(git: &RigGit, (target, on): (&str, &str), known: &Known<'_>) -> Proof {
 fn prove_landing(
     git: &RigGit,
     landing: &LandingView,
-    (known, on): (&Known<'_>, &str),
+    (known, on, on_branch): (&Known<'_>, &str, Option<&BTreeSet<Sha>>),
     proof: &mut Proof,
 ) {
     let mrs = known.mrs;
@@ -221,21 +228,12 @@ fn prove_landing(
         .filter(|gate| gate.verdict == Verdict::Passed)
         .map(|gate| gate.name.clone())
         .collect();
-    // A merge request's commits end with its merge commit: going back, each belongs to the last
-    // one seen.
-    let mut mr = None;
-    let mut owners: Vec<Option<&MrView>> = commits
-        .iter()
-        .rev()
-        .map(|commit| {
-            let ends = mrs.iter().find(|mr| mr.merge_commit.as_ref() == Some(commit));
-            mr = ends.or(mr);
-            mr
-        })
-        .collect();
-    owners.reverse();
+    let owners = owners(&commits, mrs);
     for (commit, mr) in commits.into_iter().zip(owners) {
-        let mut own = reachable(git, &commit, (on, proof.tip.as_ref()));
+        let mut own = Vec::new();
+        if on_branch.is_some_and(|commits| !commits.contains(&commit)) {
+            own.push(format!("it is not on '{on}' any more"));
+        }
         if commit == landing.tip {
             own.append(&mut problems);
         }
@@ -252,6 +250,23 @@ fn prove_landing(
         });
     }
     proof.problems.append(&mut problems);
+}
+
+/// Whose each commit is. A merge request's commits end with its merge commit: going back, each
+/// belongs to the last one seen.
+fn owners<'a>(commits: &[Sha], mrs: &'a [MrView]) -> Vec<Option<&'a MrView>> {
+    let mut mr = None;
+    let mut owners: Vec<Option<&MrView>> = commits
+        .iter()
+        .rev()
+        .map(|commit| {
+            let ends = mrs.iter().find(|mr| mr.merge_commit.as_ref() == Some(commit));
+            mr = ends.or(mr);
+            mr
+        })
+        .collect();
+    owners.reverse();
+    owners
 }
 
 /// What is wrong with the ledger's own words.
@@ -310,15 +325,6 @@ fn record(git: &RigGit, landing: &LandingView) -> Vec<String> {
         }
     }
     problems
-}
-
-fn reachable(git: &RigGit, commit: &Sha, (on, tip): (&str, Option<&Sha>)) -> Vec<String> {
-    let Some(tip) = tip else { return Vec::new() };
-    match git.is_ancestor(commit, tip) {
-        Ok(true) => Vec::new(),
-        Ok(false) => vec![format!("it is not on '{on}' any more")],
-        Err(error) => vec![error.to_string()],
-    }
 }
 
 /// Goes down the target from its tip to the first landing: what no landing brought is somebody
