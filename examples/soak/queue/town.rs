@@ -246,10 +246,13 @@ impl Door {
         }
     }
 
-    /// Takes one back; whether it was possible.
+    /// Takes one back, half of them by closing the bead; whether it was possible.
     pub(crate) fn cancel(&self, mr: &Told) -> Fallible<bool> {
-        let (state, reason) = (MrState::Rejected, "its author took it back".to_owned());
-        let op = Op::SetMr { mr: mr.id.clone(), state, reason };
+        let reason = "its author took it back".to_owned();
+        let op = match mr.number % 2 {
+            0 => Op::SetMr { mr: mr.id.clone(), state: MrState::Rejected, reason },
+            _ => Op::Close { id: bead(mr.number), reason },
+        };
         Ok(self.write(&[op], || Ok(false))?.is_none())
     }
 
