@@ -18,15 +18,20 @@ use crate::model::agent::Submission;
 use crate::model::bead::DepType;
 use crate::model::ids::BeadId;
 use crate::model::ids::Db;
+use crate::model::ids::RigName;
 use crate::model::ids::SessionId;
 use crate::model::ids::Sha;
+use crate::model::line::HOTFIX;
 use crate::model::mail::MailKind;
 use crate::model::mail::Priority;
+use crate::model::merge::MrState;
 use crate::model::ops::NewBead;
 use crate::model::ops::Op;
 use crate::model::parcel::Letter;
+use crate::model::rows::MergeRequest;
 use crate::model::rows::Queue;
 use crate::model::tx::TxExt;
+use crate::model::value::Cell;
 use crate::model::value::Name;
 
 /// Milliseconds in an hour.
@@ -97,6 +102,7 @@ impl People {
 impl Town {
     pub(super) fn person_acts(&mut self) {
         self.person_unparks();
+        self.person_thaws();
         if self.people.quiet {
             self.at(self.now + HOUR_MS, Event::Person);
             return;
@@ -135,6 +141,9 @@ impl Town {
         if self.people.stream.happens(100_000) {
             self.person_meddles(&db, &prefix);
         }
+        if self.people.stream.happens(80_000) {
+            self.person_at_the_queue(&rig);
+        }
     }
 
     /// A parked queue is looked at and let go on.
@@ -147,6 +156,41 @@ impl Town {
                 self.ask(db, "overseer".to_owned(), vec![go_on], None);
             }
         }
+    }
+
+    /// A frozen queue is let go on after a while.
+    fn person_thaws(&mut self) {
+        for (rig, _) in self.casting.rigs.clone() {
+            let db = Db::from(&rig);
+            let queue = self.books.tx(&db).row::<Queue>(&rig).ok().flatten();
+            let frozen = queue.is_some_and(|queue| queue.frozen.is_some());
+            if frozen && (self.people.quiet || self.people.stream.happens(200_000)) {
+                let thaw = Op::FreezeQueue { rig, reason: None, allow: None };
+                self.ask(db, "overseer".to_owned(), vec![thaw], None);
+            }
+        }
+    }
+
+    /// Something that waits to land is put first or given up, or nothing may land for a while.
+    fn person_at_the_queue(&mut self, rig: &RigName) {
+        let db = Db::from(rig);
+        let reason = "a person's word".to_owned();
+        let op = if self.people.stream.happens(300_000) {
+            let allow = self.people.stream.below(7) as i64 - 2;
+            let allow = Some(allow).filter(|class| *class >= HOTFIX);
+            Op::FreezeQueue { rig: rig.clone(), reason: Some(reason), allow }
+        } else {
+            let queued = vec![MrState::Queued.to_value()];
+            let waiting = self.books.tx(&db).with::<MergeRequest>(Some("by_state"), queued);
+            let waiting = waiting.unwrap_or_default();
+            let at = self.people.stream.below(waiting.len().max(1) as u64) as usize;
+            let Some(mr) = waiting.get(at) else { return };
+            match self.people.stream.happens(500_000) {
+                true => Op::Hotfix { id: mr.id.clone(), reason },
+                false => Op::Close { id: mr.bead.clone(), reason },
+            }
+        };
+        self.ask(db, "overseer".to_owned(), vec![op], None);
     }
 
     /// A release, a mail and a hint now and then.
