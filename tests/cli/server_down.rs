@@ -155,6 +155,7 @@ const TABLE: &[(&str, &[&str], Says)] = &[
     ("gt unsling", &["we-one"], Down),
     ("gt up", &[], NoProgram),
     ("gt version", &[], Fine),
+    ("gt verify", &[], Refused(1)),
     ("gt where", &[], Fine),
 ];
 
