@@ -103,6 +103,20 @@ impl Up {
     }
 }
 
+/// A freeze is told wherever the queue is, until the thaw.
+fn freeze_and_thaw(desk: &Desk) {
+    let freeze = ["mq", "freeze", "web", "-r", "release day", "--allow-priority", "hotfix"];
+    assert!(desk.gt("town", &freeze).ok().contains("only hotfixes land"));
+    let status = desk.json("town", &["mq", "status", "web", "--json"]);
+    assert_eq!(status["frozen"]["reason"], "release day", "{status:#}");
+    assert!(desk.gt("town", &["status"]).ok().contains("frozen by overseer"));
+    let nobody = desk.json("town", &["mq", "eta", "web", "--json"]);
+    assert_eq!(nobody, Value::Array(Vec::new()));
+    assert!(desk.gt("town", &["mq", "thaw", "web"]).ok().contains("lands again"));
+    let status = desk.json("town", &["mq", "status", "web", "--json"]);
+    assert!(status["frozen"].is_null(), "{status:#}");
+}
+
 #[test]
 fn a_town_does_the_work_and_proves_it() {
     let up = Up::new();
@@ -127,6 +141,15 @@ fn a_town_does_the_work_and_proves_it() {
     let why = desk.json("town", &["mq", "why", landed["id"].as_str().unwrap(), "--json"]);
     let runs = why["runs"].as_array().unwrap();
     assert!(runs.iter().any(|run| run["verdict"] == "passed"), "{why:#}");
+    let log = desk.json("town", &["mq", "log", "web", "--limit", "1000", "--json"]);
+    let log = log.as_array().unwrap();
+    let first = |op: &str| log.iter().position(|event| event["op"] == op);
+    let order = ["enqueue", "begin_cycle", "start_run", "finish_run", "begin_landing"];
+    let places: Vec<usize> = order.map(|op| first(op).unwrap_or_else(|| panic!("{op}"))).to_vec();
+    assert!(places.is_sorted() && first("give_back").is_some(), "{log:#?}");
+    let said = desk.gt("town", &["mq", "log", "web", "-n", "3"]).ok();
+    assert!(said.contains("is over: ") && said.contains(" landed"), "{said}");
+    freeze_and_thaw(desk);
     let commits = proof[0]["commits"].as_array().unwrap();
     assert!(commits.iter().all(|commit| commit["mr"].is_string()), "{proof:#}");
     let log = desk.git("web.git", &["log", "--format=%s", "main"]);

@@ -6,6 +6,7 @@ mod deacon;
 mod dispatcher;
 mod dog;
 mod dog_store;
+mod eta;
 mod integration;
 mod lane;
 mod learner;

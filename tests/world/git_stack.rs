@@ -370,3 +370,39 @@ async fn many_loose_objects_are_packed_after_a_landing() {
     let (base, items, _) = stacked(town.stack(vec![bob]).await);
     assert_eq!(town.land(&base, &items).await, Outcome::Landed);
 }
+
+#[tokio::test]
+async fn what_was_built_on_another_stacks_behind_it_and_lands() {
+    for style in LandingStyle::ALL {
+        let town = TestTown::new();
+        let eve = town.branch("eve", &[("e", "e\n")]).await;
+        let ann = town.branch("ann", &[("a", "one\n")]).await;
+        let mut bob = town.branch("bob", &[("b", "b\n")]).await;
+        let dir = town.worktree("bob");
+        git(&dir, &["reset", "--quiet", "--hard", ann.head.as_str()]);
+        commit(&dir, "bob on ann's", &[("b", "b\n")]);
+        bob.head = commit(&dir, "bob mends ann's", &[("a", "two\n")]);
+        let (base, items, bounced) = stacked(town.stack_as(*style, vec![eve, ann, bob]).await);
+        if *style == LandingStyle::Squash {
+            // As in git: of what was squashed nothing tells that it is what the next goes on from.
+            assert_eq!(
+                (bounced[0].mr.as_str(), &bounced[0].files),
+                ("dm-bob", &vec!["a".to_owned()])
+            );
+            assert_eq!(town.land(&base, &items).await, Outcome::Landed, "{style}");
+            continue;
+        }
+        assert_eq!(bounced, vec![], "{style}");
+        let show = |at: usize, file: &str| {
+            git(&town.canonical(), &["show", &format!("{}:{file}", items[at].commit)])
+        };
+        assert_eq!(
+            (show(1, "a"), show(2, "a"), show(2, "b")),
+            ("one".into(), "two".into(), "b".into())
+        );
+        let own = format!("{}..{}", items[1].commit, items[2].commit);
+        let words = git(&town.canonical(), &["log", "--format=%s", &own]);
+        assert!(!words.contains("ann\n") && !words.ends_with("ann"), "{style}: {words}");
+        assert_eq!(town.land(&base, &items).await, Outcome::Landed, "{style}");
+    }
+}
