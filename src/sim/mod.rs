@@ -90,6 +90,8 @@ pub struct Report {
     pub beads_filed: u64,
     /// Beads merged.
     pub beads_merged: u64,
+    /// Beads that a person closed while they waited to land.
+    pub beads_given_up: u64,
     /// Commits that changed a database.
     pub commits: u64,
     /// Faults that happened, by kind.
@@ -187,6 +189,7 @@ fn report(config: &Config, town: Town) -> Report {
         last_steps,
         beads_filed: town.people.filed(),
         beads_merged: town.oracle.merges,
+        beads_given_up: town.oracle.given_up(),
         commits: town.books.commits,
         faults: town.plan.happened.iter().map(|(k, n)| (k.to_string(), *n)).collect(),
         evaluations: evaluations.map(|(at, n)| (format!("I{at}"), *n)).collect(),

@@ -206,6 +206,11 @@ impl Oracle {
         }
     }
 
+    /// Merge requests that were given up and not asked for again.
+    pub(super) fn given_up(&self) -> u64 {
+        self.line.given_up.len() as u64
+    }
+
     pub(super) fn look(&mut self, books: &mut Books, db: &Db, all: &[Facts], world: &World) {
         let tx = books.tx(db);
         self.look_at_decay(tx, world.shelves.held_until(db), all);

@@ -92,6 +92,7 @@ fn show(report: &Value) -> Result<(), DoorError> {
         "simulated_per_real",
         "beads_filed",
         "beads_merged",
+        "beads_given_up",
         "commits",
         "trace_hash",
     ];
