@@ -40,6 +40,7 @@ use crate::model::merge::Verdict;
 use crate::model::mutant;
 use crate::model::mutant::Mutant;
 use crate::model::ops::Op;
+use crate::model::ops::UNABLE_MIN;
 use crate::model::rows::Queue;
 use crate::model::tx::Tx;
 use crate::model::tx::TxError;
@@ -52,9 +53,6 @@ const BASE_RISK: f64 = 0.02;
 const BUILD_STACK: &str = "build_stack";
 /// The verb of a run's effect.
 const RUN_GATES: &str = "run_gates";
-/// Times that the gates could not run on a suspect's tree before it is blamed, although they can
-/// on what is before it.
-const UNABLE_MIN: usize = 2;
 
 /// A stack that is being searched.
 struct Search<'a> {
@@ -133,8 +131,8 @@ impl Refinery {
         view.judged(&going.run, &self.settings.judge())
     }
 
-    /// The gates, or their environment, were changed while others ran: what those say, and what the present ones would
-    /// say, must not be recorded as the other's.
+    /// The gates, or their environment, were changed while others ran: what those say, and what the
+    /// present ones would say, must not be recorded as the other's.
     fn start_over(&self, d: &mut Decision, runs: &[Going]) {
         let rig = self.rig.clone();
         let reason = "the gates were changed while it ran".to_owned();

@@ -163,6 +163,17 @@ pub fn hotfix_waits(tx: &mut dyn Tx, queue: &Queue, stack: &Stack) -> Result<boo
     Ok(false)
 }
 
+/// A merge request by its id; `None` when there is none.
+///
+/// # Errors
+/// As the transaction.
+pub fn request(tx: &mut dyn Tx, id: &BeadId) -> Result<Option<MergeRequest>, TxError> {
+    match tx.find::<Bead>("by_id", id)? {
+        Some(bead) => tx.row::<MergeRequest>(&bead.seq),
+        None => Ok(None),
+    }
+}
+
 fn can_be_stacked(tx: &mut dyn Tx, mr: &MergeRequest) -> Result<bool, TxError> {
     let mut landing = tx.with::<Integration>(None, Vec::new())?;
     landing.retain(|row| row.state == IntegrationState::Landing);
@@ -172,11 +183,7 @@ fn can_be_stacked(tx: &mut dyn Tx, mr: &MergeRequest) -> Result<bool, TxError> {
     }
     let needs = needs_of(tx, mr)?;
     for id in &needs.first {
-        let Some(bead) = tx.find::<Bead>("by_id", id)? else { return Ok(false) };
-        if tx
-            .row::<MergeRequest>(&bead.seq)?
-            .is_none_or(|mr| mr.state != MrState::Queued || paused(&mr))
-        {
+        if request(tx, id)?.is_none_or(|mr| mr.state != MrState::Queued || paused(&mr)) {
             return Ok(false);
         }
     }
@@ -190,8 +197,7 @@ fn can_be_stacked(tx: &mut dyn Tx, mr: &MergeRequest) -> Result<bool, TxError> {
 pub fn may_land(tx: &mut dyn Tx, queue: &Queue, stack: &Stack) -> Result<usize, TxError> {
     let Some(freeze) = &queue.frozen else { return Ok(stack.items.len()) };
     for (at, item) in stack.items.iter().enumerate() {
-        let Some(bead) = tx.find::<Bead>("by_id", &item.mr)? else { return Ok(at) };
-        if tx.row::<MergeRequest>(&bead.seq)?.is_none_or(|mr| freeze.bars(&mr)) {
+        if request(tx, &item.mr)?.is_none_or(|mr| freeze.bars(&mr)) {
             return Ok(at);
         }
     }

@@ -67,6 +67,7 @@ pub struct Scan {
 /// range, and the server sorts all that is left of the table to answer it.
 #[derive(Clone, Debug)]
 pub struct Walk {
+    table: &'static Table,
     ordered: Vec<&'static str>,
     /// The next page; `None` when all was seen.
     next: Option<Scan>,
@@ -79,7 +80,7 @@ impl Walk {
         let columns: &[&str] = index.map_or(&[], |name| table.index_named(name).columns);
         let ordered = columns.iter().chain(table.key).copied().collect();
         let next = Scan { index, limit: Some(page.max(1)), ..Scan::default() };
-        Self { ordered, next: Some(next) }
+        Self { table, ordered, next: Some(next) }
     }
 
     /// The next page; `None` when all was seen. [`Walk::took`] goes on.
@@ -89,11 +90,11 @@ impl Walk {
     }
 
     /// Goes on behind what the last scan gave.
-    pub fn took(&mut self, table: &Table, page: &[Vec<Value>]) {
+    pub fn took(&mut self, page: &[Vec<Value>]) {
         let Some(scan) = &mut self.next else { return };
         match page.last() {
             Some(row) if Some(page.len()) == scan.limit => {
-                let at = |name: &&str| row[table.position(name)].clone();
+                let at = |name: &&str| row[self.table.position(name)].clone();
                 scan.prefix = self.ordered.iter().map(at).collect();
                 scan.after = scan.prefix.pop();
             }

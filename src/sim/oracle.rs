@@ -19,6 +19,7 @@ use crate::model::ids::BeadId;
 use crate::model::ids::Db;
 use crate::model::ids::RigName;
 use crate::model::ids::Sha;
+use crate::model::line;
 use crate::model::line::AGE_BATCHES;
 use crate::model::line::LOWEST;
 use crate::model::merge::Cycle;
@@ -451,6 +452,5 @@ fn parked(tx: &mut MemoryDb, db: &Db) -> bool {
 }
 
 fn find_request(tx: &mut MemoryDb, id: &BeadId) -> Option<MergeRequest> {
-    let bead = tx.find::<Bead>("by_id", id).ok().flatten()?;
-    tx.row::<MergeRequest>(&bead.seq).ok().flatten()
+    line::request(tx, id).ok().flatten()
 }

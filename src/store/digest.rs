@@ -158,7 +158,7 @@ pub fn each_page(
             scan_text(table, &select, scan).map_err(|error| ConnError::Other(error.to_string()))?;
         let page = conn.query(&sql, &params)?;
         body(&page)?;
-        walk.took(table, &page);
+        walk.took(&page);
     }
     Ok(())
 }

@@ -38,13 +38,12 @@ use crate::model::ids::Sha;
 use crate::model::merge::GateResult;
 use crate::model::merge::Judge;
 use crate::model::merge::Stacked;
-use crate::model::merge::Verdict;
 use crate::model::merge::Verification;
 use crate::model::merge::overall;
+use crate::model::ops;
 use crate::model::ops::Op;
 use crate::model::rows::GateRun;
-use crate::model::tx::TxExt;
-use crate::model::value::Cell;
+use crate::model::tx::Tx;
 use crate::model::value::Name;
 
 /// Most verifications of the town at once, with those that wait: each has a thread of the door.
@@ -206,11 +205,8 @@ fn build(keeper: &Keeper, wanted: &Verify) -> Result<Built, DoorError> {
 
 /// A green run of that tree by the same judge: a known tree is not tested again.
 fn known(keeper: &Keeper, rig: &RigName, built: &Built) -> Result<Option<GateRun>, DoorError> {
-    let tree = built.item.tree.to_value();
-    let read = |tx: &mut dyn crate::model::tx::Tx| tx.with::<GateRun>(Some("by_tree"), vec![tree]);
-    let runs = Vault::read(keeper, &Db::from(rig), read).map_err(of_town)?;
-    let green = |run: &GateRun| run.verdict == Some(Verdict::Passed) && built.judge.ran(run);
-    Ok(runs.into_iter().find(green))
+    let read = |tx: &mut dyn Tx| ops::passed(tx, &built.item.tree, &built.judge);
+    Vault::read(keeper, &Db::from(rig), read).map_err(of_town)
 }
 
 fn run_gates(

@@ -217,7 +217,7 @@ fn each(
     let mut walk = Walk::new(table, None, PAGE);
     while let Some(scan) = walk.scan() {
         let page = tx.scan(table, scan)?;
-        walk.took(table, &page);
+        walk.took(&page);
         for row in page {
             body(tx, row)?;
         }
@@ -235,7 +235,7 @@ fn each_bead(
     let mut walk = Walk::new(Bead::TABLE, Some("by_id"), PAGE);
     while let Some(scan) = walk.scan() {
         let page = tx.scan(Bead::TABLE, scan)?;
-        walk.took(Bead::TABLE, &page);
+        walk.took(&page);
         for row in page {
             let bead: Bead = read(row)?;
             if is_archived(bead.issue_type) {
@@ -278,7 +278,7 @@ impl<R: Row> Side<R> {
                 return Ok(found);
             };
             let page = tx.scan(R::TABLE, scan)?;
-            self.walk.took(R::TABLE, &page);
+            self.walk.took(&page);
             self.page = page.into();
         }
     }

@@ -30,6 +30,7 @@ use crate::model::bead::DepType;
 use crate::model::bead::Status;
 use crate::model::ids::BeadId;
 use crate::model::ids::Db;
+use crate::model::line::request;
 use crate::model::past::Moment;
 use crate::model::past::NoMoment;
 use crate::model::past::Point;
@@ -42,7 +43,6 @@ use crate::model::rows::Change;
 use crate::model::rows::Comment;
 use crate::model::rows::Dep;
 use crate::model::rows::Label;
-use crate::model::rows::MergeRequest;
 use crate::model::rows::Shadow;
 use crate::model::table::Row;
 use crate::model::tx::Scan;
@@ -152,9 +152,7 @@ impl Desk {
         };
         let rows = self.read(&db, |tx| {
             let mut rows = tx.with::<Change>(None, vec![subject.to_value()])?;
-            let bead = tx.find::<Bead>("by_id", &subject)?;
-            let mr = bead.map(|bead| tx.row::<MergeRequest>(&bead.seq)).transpose()?.flatten();
-            if let Some(mr) = mr {
+            if let Some(mr) = request(tx, &subject)? {
                 // What became of it stands under its work, and names it.
                 let of_work = tx.with::<Change>(None, vec![mr.bead.to_value()])?;
                 let named = format!("\"{}\"", mr.id);

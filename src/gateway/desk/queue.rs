@@ -13,10 +13,10 @@ use crate::model::ids::RigName;
 use crate::model::learner;
 use crate::model::learner::Learner;
 use crate::model::line::class;
+use crate::model::line::request;
 use crate::model::merge::MrState;
 use crate::model::merge::Returned;
 use crate::model::merge::Verdict;
-use crate::model::rows::Bead;
 use crate::model::rows::GateRun;
 use crate::model::rows::Landing;
 use crate::model::rows::MergeRequest;
@@ -82,8 +82,7 @@ impl Desk {
         };
         for db in self.rig_dbs(None)? {
             let found = self.read(&db, |tx| {
-                let Some(bead) = tx.find::<Bead>("by_id", id)? else { return Ok(None) };
-                let Some(mr) = tx.row::<MergeRequest>(&bead.seq)? else { return Ok(None) };
+                let Some(mr) = request(tx, id)? else { return Ok(None) };
                 let same = tx.with::<MergeRequest>(Some("by_bead"), vec![mr.bead.to_value()])?;
                 let landings = all::<Landing>(tx)?;
                 let landed = landings.into_iter().find(|landing| landing.mrs.0.contains(id));

@@ -16,7 +16,6 @@ use crate::model::merge::Verdict;
 use crate::model::mutant;
 use crate::model::mutant::Mutant;
 use crate::model::ops::AWAY;
-use crate::model::rows::Bead;
 use crate::model::rows::GateRun;
 use crate::model::rows::Label;
 use crate::model::rows::Landing;
@@ -192,9 +191,7 @@ pub(super) fn read(
         Some(Cycle::Landing { stack, green, proof, .. }) => {
             view.certified_by = tx.row::<GateRun>(&proof)?;
             for item in &stack.items[..green] {
-                if let Some(bead) = tx.find::<Bead>("by_id", &item.mr)? {
-                    view.branches.extend(tx.row::<MergeRequest>(&bead.seq)?);
-                }
+                view.branches.extend(line::request(tx, &item.mr)?);
             }
         }
     }
@@ -215,10 +212,8 @@ fn last_landed(tx: &mut dyn Tx) -> Result<Vec<(MergeRequest, String)>, TxError> 
     let mut landed = Vec::new();
     for landing in tx.rows::<Landing>(&last)? {
         for id in &landing.mrs.0 {
-            if let Some(bead) = tx.find::<Bead>("by_id", id)? {
-                let mr = tx.row::<MergeRequest>(&bead.seq)?;
-                landed.extend(mr.map(|mr| (mr, landing.target.clone())));
-            }
+            let mr = line::request(tx, id)?;
+            landed.extend(mr.map(|mr| (mr, landing.target.clone())));
         }
     }
     Ok(landed)

@@ -54,7 +54,7 @@ pub(super) fn finish(
         }
         (Cycle::Testing { stack, risks, .. }, CycleEnd::Returned(doubt)) => {
             let red = returned::evidence(tx, stack.tree(1), judge)?.is_some();
-            if !red || !queue::has_passed(tx, &stack.base_tree, judge)? {
+            if !red || queue::passed(tx, &stack.base_tree, judge)?.is_none() {
                 let why = "I5: it is not red on a green target".to_owned();
                 return Err(Refused::NotNow { id: stack.items[0].mr.to_string(), why });
             }

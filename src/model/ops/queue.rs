@@ -43,6 +43,7 @@ use crate::model::rows::MergeRequest;
 use crate::model::rows::Queue;
 use crate::model::rows::Results;
 use crate::model::tx::Tx;
+use crate::model::tx::TxError;
 use crate::model::tx::TxExt;
 use crate::model::value::Cell;
 use crate::model::value::Name;
@@ -148,8 +149,7 @@ pub(super) fn queue(tx: &mut dyn Tx, rig: &RigName) -> Result<Queue, Refused> {
 
 pub(super) fn request(tx: &mut dyn Tx, id: &BeadId) -> Result<MergeRequest, Refused> {
     let missing = || Refused::NotFound { kind: "merge request", id: id.to_string() };
-    let bead = tx.find::<Bead>("by_id", id)?.ok_or_else(missing)?;
-    tx.row::<MergeRequest>(&bead.seq)?.ok_or_else(missing)
+    line::request(tx, id)?.ok_or_else(missing)
 }
 
 pub(super) fn store(tx: &mut dyn Tx, queue: Queue, cycle: Cycle) -> Result<Fact, Refused> {
@@ -297,10 +297,13 @@ fn flaked(tx: &mut dyn Tx, green: &GateRun, after: i64) -> Result<usize, Refused
     Ok(said.iter().filter(|verdict| **verdict == Verdict::Failed).count())
 }
 
-/// Whether a tree has passed these gates.
-pub(super) fn has_passed(tx: &mut dyn Tx, tree: &Sha, judge: &Judge) -> Result<bool, Refused> {
+/// A green run of a tree by these gates: such a tree is not tested again.
+///
+/// # Errors
+/// As the transaction.
+pub fn passed(tx: &mut dyn Tx, tree: &Sha, judge: &Judge) -> Result<Option<GateRun>, TxError> {
     let runs = tx.with::<GateRun>(Some("by_tree"), vec![tree.to_value()])?;
-    Ok(runs.iter().any(|run| run.verdict == Some(Verdict::Passed) && judge.ran(run)))
+    Ok(runs.into_iter().find(|run| run.verdict == Some(Verdict::Passed) && judge.ran(run)))
 }
 
 pub(super) fn begin_landing(

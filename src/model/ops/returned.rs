@@ -50,8 +50,9 @@ pub(super) fn words(verdict: &Returned) -> String {
     }
 }
 
-/// Runs of a tree that could not run before that is held against what is in it.
-const UNABLE_MIN: usize = 2;
+/// Runs of a tree that could not run before that is held against what is in it, although the gates
+/// can run on what is before it.
+pub const UNABLE_MIN: usize = 2;
 
 /// What speaks against a tree with these gates: its newest red run, or the newest of several that
 /// could not run.
