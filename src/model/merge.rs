@@ -249,6 +249,17 @@ pub enum Cycle {
 
 json_cell!(Cycle);
 
+impl Cycle {
+    /// What is stacked; nothing when no cycle runs.
+    #[must_use]
+    pub fn stack(&self) -> Option<&Stack> {
+        match self {
+            Self::Idle => None,
+            Self::Testing { stack, .. } | Self::Landing { stack, .. } => Some(stack),
+        }
+    }
+}
+
 /// How a cycle ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

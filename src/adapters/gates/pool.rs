@@ -169,8 +169,8 @@ fn keep_index(worktree: &Path) -> Result<(), GitError> {
 
 /// Git in a checkout that strangers' code ran in: no hooks, nothing sparse, no watcher.
 fn wary(git: &RigGit, path: &Path, arguments: &[&str]) -> Result<String, GitError> {
-    let settings = ["-c", "core.hooksPath=/dev/null", "-c", "core.sparseCheckout=false"];
-    Git::new(path, git.timeout).run(&[&settings[..], arguments].concat())
+    let settings = ["core.hooksPath=/dev/null", "core.sparseCheckout=false"];
+    Git::new(path, git.timeout).with_settings(&settings).run(arguments)
 }
 
 fn clean(git: &RigGit, path: &Path) -> Result<(), GitError> {

@@ -46,6 +46,7 @@ pub struct Git {
     dir: PathBuf,
     timeout: Duration,
     env: Vec<(OsString, OsString)>,
+    settings: Vec<&'static str>,
 }
 
 /// What a command answered.
@@ -63,13 +64,20 @@ impl Git {
     /// Git in `dir`, each command bounded by `timeout`.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>, timeout: Duration) -> Self {
-        Self { dir: dir.into(), timeout, env: Vec::new() }
+        Self { dir: dir.into(), timeout, env: Vec::new(), settings: Vec::new() }
     }
 
     /// With one more variable.
     #[must_use]
     pub fn with_env(mut self, key: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.env.push((key.into(), value.into()));
+        self
+    }
+
+    /// With settings (`name=value`) that go before the person's and the repository's own.
+    #[must_use]
+    pub fn with_settings(mut self, settings: &[&'static str]) -> Self {
+        self.settings.extend_from_slice(settings);
         self
     }
 
@@ -103,7 +111,7 @@ impl Git {
     /// It cannot be started, or takes too long.
     pub fn ask(&self, arguments: &[&str]) -> Result<Answer, GitError> {
         let mut command = Command::new("git");
-        for setting in SETTINGS {
+        for setting in SETTINGS.iter().chain(&self.settings) {
             command.args(["-c", setting]);
         }
         for name in FOREIGN {

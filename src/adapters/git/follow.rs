@@ -82,17 +82,9 @@ impl RigGit {
             return Ok(None);
         }
         // Not in the background: then nobody would know when it is done.
-        let settings = [
-            "-c",
-            "gc.auto=1",
-            "-c",
-            "gc.autoDetach=false",
-            "-c",
-            "gc.pruneExpire=2.weeks.ago",
-            "-c",
-            "pack.threads=1",
-        ];
-        let packed = self.cli().run(&[&settings[..], &["gc", "--auto", "--quiet"]].concat());
+        let settings =
+            ["gc.auto=1", "gc.autoDetach=false", "gc.pruneExpire=2.weeks.ago", "pack.threads=1"];
+        let packed = self.cli().with_settings(&settings).run(&["gc", "--auto", "--quiet"]);
         // An open repository may hold packs that are gone now.
         self.handles.forget(&self.dir());
         if let Err(error) = packed {

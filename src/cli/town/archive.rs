@@ -25,7 +25,6 @@ use serde_json::Map;
 use serde_json::Value as Json;
 use serde_json::json;
 
-use crate::adapters::git::GitError;
 use crate::adapters::git::cli::Git;
 use crate::cli::town::error::TownError;
 use crate::messages::views::CommentView;
@@ -65,6 +64,13 @@ const PAGE: usize = 500;
 const GONE_MAX: usize = 50;
 /// Lines below which nothing is suspected.
 const SMALL: usize = 10;
+/// Git as the archive needs it, whatever the person's own settings are.
+const SETTINGS: [&str; 4] = [
+    "core.excludesFile=/dev/null",
+    "core.hooksPath=/dev/null",
+    "core.autocrlf=false",
+    "commit.gpgSign=false",
+];
 /// Loose objects above which git packs them.
 const LOOSE_MAX: &str = "gc.auto=500";
 /// What stands for a secret.
@@ -111,6 +117,7 @@ impl Archive {
     pub fn new(root: &Path, timeout: Duration, keep_ms: i64) -> Self {
         let dir = root.join(ARCHIVE_DIR);
         let git = Git::new(&dir, timeout)
+            .with_settings(&SETTINGS)
             .with_env("GIT_AUTHOR_NAME", AUTHOR)
             .with_env("GIT_AUTHOR_EMAIL", "archive@gastown.local")
             .with_env("GIT_COMMITTER_NAME", AUTHOR)
@@ -175,30 +182,15 @@ impl Archive {
     }
 
     fn commit(&self, db: &Db, lines: usize) -> Result<Archived, TownError> {
-        self.git(&["add", "--all", "--force", "--", db.as_str()])?;
-        if self.git(&["status", "--porcelain", "--", db.as_str()])?.is_empty() {
+        self.git.run(&["add", "--all", "--force", "--", db.as_str()])?;
+        if self.git.run(&["status", "--porcelain", "--", db.as_str()])?.is_empty() {
             return Ok(Archived::Unchanged);
         }
         let words = format!("{db}: {lines} lines");
-        self.git(&["commit", "--quiet", "--no-verify", "-m", &words, "--", db.as_str()])?;
-        let settings = ["-c", LOOSE_MAX, "-c", "gc.autoDetach=false"];
-        self.git(&[&settings[..], &["gc", "--auto", "--quiet"]].concat())?;
+        self.git.run(&["commit", "--quiet", "--no-verify", "-m", &words, "--", db.as_str()])?;
+        let packing = self.git.clone().with_settings(&[LOOSE_MAX, "gc.autoDetach=false"]);
+        packing.run(&["gc", "--auto", "--quiet"])?;
         Ok(Archived::Committed(lines))
-    }
-
-    /// Git as the archive needs it, whatever the person's own settings are.
-    fn git(&self, arguments: &[&str]) -> Result<String, GitError> {
-        let settings = [
-            "-c",
-            "core.excludesFile=/dev/null",
-            "-c",
-            "core.hooksPath=/dev/null",
-            "-c",
-            "core.autocrlf=false",
-            "-c",
-            "commit.gpgSign=false",
-        ];
-        self.git.run(&[&settings[..], arguments].concat())
     }
 }
 

@@ -97,12 +97,9 @@ pub(super) fn requests(tx: &mut dyn Tx, states: &[MrState]) -> Result<Vec<MergeR
 
 /// The merge requests of a cycle, in order.
 pub(super) fn in_cycle(cycle: &Cycle) -> Vec<BeadId> {
-    match cycle {
-        Cycle::Idle => Vec::new(),
-        Cycle::Testing { stack, .. } | Cycle::Landing { stack, .. } => {
-            stack.items.iter().map(|item| item.mr.clone()).collect()
-        }
-    }
+    cycle
+        .stack()
+        .map_or_else(Vec::new, |stack| stack.items.iter().map(|item| item.mr.clone()).collect())
 }
 
 impl Desk {

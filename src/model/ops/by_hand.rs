@@ -13,7 +13,6 @@ use super::support;
 use crate::model::bead::Hold;
 use crate::model::bead::Status;
 use crate::model::ids::BeadId;
-use crate::model::merge::Cycle;
 use crate::model::merge::MrState;
 use crate::model::merge::Returned;
 use crate::model::rows::MergeRequest;
@@ -56,12 +55,8 @@ pub(super) fn set_mr(
 
 pub(super) fn in_cycle(tx: &mut dyn Tx, id: &BeadId) -> Result<bool, Refused> {
     let queues = tx.with::<Queue>(None, Vec::new())?;
-    Ok(queues.iter().any(|queue| match &queue.cycle {
-        Cycle::Idle => false,
-        Cycle::Testing { stack, .. } | Cycle::Landing { stack, .. } => {
-            stack.items.iter().any(|item| item.mr == *id)
-        }
-    }))
+    let mut items = queues.iter().filter_map(|queue| queue.cycle.stack()).flat_map(|s| &s.items);
+    Ok(items.any(|item| item.mr == *id))
 }
 
 /// Puts the same head into the queue again, unless somebody works on the bead meanwhile.

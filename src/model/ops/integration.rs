@@ -22,7 +22,6 @@ use crate::model::bead::Hold;
 use crate::model::bead::Status;
 use crate::model::ids::BeadId;
 use crate::model::ids::Sha;
-use crate::model::merge::Cycle;
 use crate::model::merge::IntegrationState;
 use crate::model::merge::MrState;
 use crate::model::rows::Bead;
@@ -166,12 +165,8 @@ pub fn obstacles(tx: &mut dyn Tx, row: &Integration, forced: bool) -> Result<Vec
 /// Whether the running cycle moves this branch.
 fn is_busy(tx: &mut dyn Tx, branch: &str) -> Result<bool, TxError> {
     let queues = tx.with::<Queue>(None, Vec::new())?;
-    Ok(queues.iter().any(|queue| match &queue.cycle {
-        Cycle::Idle => false,
-        Cycle::Testing { stack, .. } | Cycle::Landing { stack, .. } => {
-            stack.onto.as_deref() == Some(branch)
-        }
-    }))
+    let mut stacks = queues.iter().filter_map(|queue| queue.cycle.stack());
+    Ok(stacks.any(|stack| stack.onto.as_deref() == Some(branch)))
 }
 
 /// The branch on which the work on a bead lands, where `otherwise` is what was meant without
