@@ -21,6 +21,7 @@ pub mod rescue;
 pub mod stack;
 pub mod text;
 pub mod three_way;
+pub mod touches;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

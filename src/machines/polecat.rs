@@ -24,6 +24,7 @@ use crate::model::ids::Db;
 use crate::model::ids::Identity;
 use crate::model::ids::RigName;
 use crate::model::ids::SessionId;
+use crate::model::merge::Touches;
 use crate::model::ops::AfterExit;
 use crate::model::ops::Op;
 use crate::model::rows::Agent;
@@ -68,11 +69,12 @@ impl Polecat {
         }
     }
 
-    fn enqueue(&self, agent: &Agent) -> Op {
+    fn enqueue(&self, agent: &Agent, touches: Option<Touches>) -> Op {
         Op::Enqueue {
             agent: self.id.clone(),
             incarnation: agent.incarnation,
             target: self.target.clone(),
+            touches,
         }
     }
 
@@ -104,7 +106,7 @@ impl Polecat {
             AgentState::Backoff { until, .. } if now >= *until => d.ops.push(self.start(agent)),
             AgentState::Backoff { until, .. } => d.wake(*until),
             AgentState::Submitted { submission, .. } if submission.no_change.is_some() => {
-                d.ops.push(self.enqueue(agent));
+                d.ops.push(self.enqueue(agent, None));
             }
             AgentState::Submitted { work, submission, .. } => {
                 let (branch, head) = (work.branch.clone(), submission.head.clone());
@@ -168,7 +170,9 @@ impl Polecat {
                 exit: exit.clone(),
                 then: self.after(agent, work, exit, now),
             }),
-            (AgentState::Submitted { .. }, Outcome::Pushed) => Some(self.enqueue(agent)),
+            (AgentState::Submitted { .. }, Outcome::Pushed { touches }) => {
+                Some(self.enqueue(agent, touches.clone()))
+            }
             (AgentState::Clearing { .. }, Outcome::TornDown { rescued }) => Some(Op::Cleared {
                 agent: self.id.clone(),
                 incarnation: agent.incarnation,

@@ -18,6 +18,7 @@ use super::merge::GateResult;
 use super::merge::GateSpec;
 use super::merge::LandingStyle;
 use super::merge::Stacked;
+use super::merge::Touches;
 use super::upkeep::Chore;
 use super::upkeep::ChoreDone;
 
@@ -276,7 +277,10 @@ pub enum Outcome {
     /// The stop was asked for, or there was nothing to stop.
     Stopping,
     /// The remote has the branch at that commit.
-    Pushed,
+    Pushed {
+        /// What it touches, if that could be told.
+        touches: Option<Touches>,
+    },
     /// The worktree is gone.
     TornDown {
         /// Where unsaved work went, if there was any.

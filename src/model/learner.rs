@@ -77,8 +77,12 @@ pub fn capacity(f: f64) -> f64 {
 /// What is known of a merge request before it is tested: `(kind, value)`, one of each kind.
 pub type Traits = Vec<(&'static str, String)>;
 
-/// The traits of a merge request: who wrote it, and which try of its bead it is. `same` are all
-/// merge requests of the bead.
+/// Lines up to which a change is of a size; beyond the last it is large.
+const SIZES: [(i64, &str); 3] = [(10, "tiny"), (100, "small"), (500, "medium")];
+
+/// The traits of a merge request: who wrote it, which try of its bead it is, and where that is
+/// known its size and the part of the project it touches most. `same` are all merge requests of
+/// the bead.
 #[must_use]
 pub fn traits(mr: &MergeRequest, same: &[MergeRequest]) -> Traits {
     let attempt = match same.iter().filter(|other| other.seq < mr.seq).count() {
@@ -86,7 +90,13 @@ pub fn traits(mr: &MergeRequest, same: &[MergeRequest]) -> Traits {
         1 => "second",
         _ => "later",
     };
-    vec![("author", mr.author.to_string()), ("attempt", attempt.to_owned())]
+    let mut traits = vec![("author", mr.author.to_string()), ("attempt", attempt.to_owned())];
+    if let Some(touches) = &mr.touches {
+        let size = SIZES.iter().find(|(most, _)| touches.lines <= *most);
+        traits.push(("size", size.map_or("large", |(_, name)| name).to_owned()));
+        traits.push(("place", touches.place.clone()));
+    }
+    traits
 }
 
 /// How many of how many, fading.

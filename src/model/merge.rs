@@ -188,6 +188,19 @@ pub enum Returned {
 
 json_cell!(Returned);
 
+/// What a merge request touches, as far as it tells of its risk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Touches {
+    /// Files that differ from where it began.
+    pub files: i64,
+    /// Lines added and removed in them; those of binary files are not counted.
+    pub lines: i64,
+    /// The directory, at most two levels deep, that has most of those files; empty is the top.
+    pub place: String,
+}
+
+json_cell!(Touches);
+
 /// One merge request applied in a stack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stacked {

@@ -29,6 +29,7 @@ use super::mail::Priority;
 use super::merge::Cycle;
 use super::merge::MrState;
 use super::merge::Returned;
+use super::merge::Touches;
 use super::merge::Verdict;
 use super::parcel::Parcel;
 use super::table::rows;
@@ -263,6 +264,8 @@ rows! {
         outranked: i64,
         /// A person wants it ahead of everything.
         hotfix: bool,
+        /// What it touches; `None` where nobody could tell.
+        touches: Option<Touches>,
     }
 
     /// What a rig's queue is doing.

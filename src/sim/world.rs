@@ -27,6 +27,7 @@ use crate::model::ids::Sha;
 use crate::model::merge::GateResult;
 use crate::model::merge::GateSpec;
 use crate::model::merge::Stacked;
+use crate::model::merge::Touches;
 use crate::model::merge::Verdict;
 
 /// Files of a simulated repository.
@@ -40,6 +41,15 @@ pub(super) struct Patch {
     bad: bool,
     /// Red together with the other patch of this pair.
     pair: Option<u64>,
+}
+
+impl Patch {
+    /// Eight directories, and twenty lines in each file.
+    fn touches(&self) -> Touches {
+        let files = self.files.len() as i64;
+        let place = self.files.first().map_or_else(String::new, |file| format!("src/{}", file % 8));
+        Touches { files, lines: files * 20, place }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -234,11 +244,12 @@ impl World {
 
     fn push(&mut self, place: &Place, branch: &str, head: &Sha, delay: i64) -> Acted {
         let repo = self.repo(&place.rig);
-        if !repo.patches.contains_key(head) {
+        let Some(patch) = repo.patches.get(head) else {
             return Acted::told(Outcome::Failed { error: format!("no commit {head}") }, delay);
-        }
+        };
+        let touches = Some(patch.touches());
         repo.remote.insert(branch.to_owned(), head.clone());
-        Acted::told(Outcome::Pushed, delay)
+        Acted::told(Outcome::Pushed { touches }, delay)
     }
 
     fn teardown(&mut self, place: &Place, branch: &str, delay: i64) -> Acted {

@@ -111,6 +111,14 @@ pub fn push(conn: &mut dyn Conn, remote: &str) -> Result<(), ConnError> {
     conn.call("dolt_push", &[remote, BRANCH]).map(|_| ())
 }
 
+/// Sends this history in place of the one that the remote has.
+///
+/// # Errors
+/// As [`Conn::call`].
+pub fn replace(conn: &mut dyn Conn, remote: &str) -> Result<(), ConnError> {
+    conn.call("dolt_push", &["--force", remote, BRANCH]).map(|_| ())
+}
+
 /// Takes what the remote has more, when this history is the beginning of that one. Call under the
 /// writer lock.
 ///

@@ -65,6 +65,7 @@ pub static STEPS: &[Step] = &[
     Step { name: "make every table", run: make_tables },
     Step { name: "count work by an index; keep dog runs out of the history", run: count_work },
     Step { name: "the life of a merge request", run: queue_life },
+    Step { name: "what a merge request touches", run: touches },
 ];
 
 /// The schema that this program writes.
@@ -211,6 +212,12 @@ fn queue_life(conn: &mut dyn Conn) -> Result<(), ConnError> {
     let by_state = MergeRequest::TABLE.index_named("by_state");
     renew_index(conn, MergeRequest::TABLE, by_state)?;
     make_tables(conn)
+}
+
+/// Schema 3 judged a merge request by its author and attempt alone.
+fn touches(conn: &mut dyn Conn) -> Result<(), ConnError> {
+    let text = conn.dialect().text;
+    add_column(conn, MergeRequest::TABLE.name, "touches", text).map(|_| ())
 }
 
 /// Adds a column to a table that may have it already: the tool of later steps. Says whether it was

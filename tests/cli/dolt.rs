@@ -186,6 +186,12 @@ fn histories_are_pushed_and_pulled_while_one_goes_on_from_the_other() {
     }
     assert_eq!(log("town"), before);
     assert!(!there.is_empty());
+    // A person may say which of the two the remote shall have.
+    let replaced = ["dolt", "sync", "web", "--push", "--replace", "--json"];
+    assert!(desk.gt("town", &replaced).ok().contains("replaced"));
+    assert_eq!(state("town", "--push"), "same");
+    assert_eq!(log("town"), before);
+    sync("twin", "--push").refused(1);
     desk.gt("town", &["dolt", "sync", "remotes", "remove", "web", "origin"]).ok();
 }
 

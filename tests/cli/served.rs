@@ -202,6 +202,8 @@ fn a_server_that_dies_is_started_again_and_writes_go_on() {
     let restarted = desk.json("town", &["dolt", "restart", "--json"]);
     assert_eq!(restarted["pid"], served.server().pid);
     served.write_until_done("after a restart");
+    let server = desk.json("town", &["status", "--json"])["daemon"]["server"].clone();
+    assert_eq!(server["deaths"], 4, "one that was asked to end did not die: {server:#}");
 }
 
 #[test]

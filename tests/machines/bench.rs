@@ -18,6 +18,7 @@ use gastown::model::ops::Ctx;
 use gastown::model::ops::Facts;
 use gastown::model::ops::Keys;
 use gastown::model::ops::NewBead;
+use gastown::model::ops::NewBranch;
 use gastown::model::ops::Op;
 use gastown::model::ops::Refused;
 use gastown::model::ops::apply;
@@ -87,12 +88,13 @@ pub fn order(ids: &[&str]) -> Op {
 }
 
 pub fn branch(bead: &str, head: &str) -> Op {
-    Op::SubmitBranch {
+    Op::SubmitBranch(NewBranch {
         bead: BeadId::from(bead),
         branch: format!("b-{bead}"),
         head: sha(head),
         target: "main".to_owned(),
-    }
+        touches: None,
+    })
 }
 
 /// A machine with its database.

@@ -172,7 +172,7 @@ fn returned_work_waits_until_its_branch_is_free() {
                 host,
             },
             Op::Submit { agent: nux.clone(), incarnation: 1, submission },
-            Op::Enqueue { agent, incarnation: 1, target: "main".to_owned() },
+            Op::Enqueue { agent, incarnation: 1, target: "main".to_owned(), touches: None },
         ]
         .map(Step::Commit),
     );

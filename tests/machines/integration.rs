@@ -13,6 +13,7 @@ use gastown::model::merge::MrState;
 use gastown::model::ops::Edit;
 use gastown::model::ops::Fact;
 use gastown::model::ops::NewBead;
+use gastown::model::ops::NewBranch;
 use gastown::model::ops::NewIntegration;
 use gastown::model::ops::Op;
 use gastown::model::ops::WholeLanding;
@@ -369,12 +370,13 @@ fn an_epic_with_a_branch_is_not_ended_by_hand() {
         let why = script.refuses(op);
         assert!(why.contains("'gt mq integration land sh-e' closes it"), "{why}");
     }
-    let submit = Op::SubmitBranch {
+    let submit = Op::SubmitBranch(NewBranch {
         bead: id(EPIC),
         branch: BRANCH.to_owned(),
         head: sha("h"),
         target: "main".to_owned(),
-    };
+        touches: None,
+    });
     assert!(script.refuses(&submit).contains("lands by 'gt mq integration land sh-e'"));
     script.does(&Op::DropIntegration { epic: id(EPIC) });
     script.does(&close);

@@ -1,7 +1,16 @@
 //! What verdicts teach: the rate, whose work fails, flakes, and that it fades.
 
+use gastown::model::learner;
 use gastown::model::learner::Learner;
 use gastown::model::learner::Traits;
+use gastown::model::merge::Touches;
+use gastown::model::ops::Op;
+use gastown::model::rows::MergeRequest;
+
+use super::bench::bead;
+use super::bench::branch;
+use super::refinery::Script;
+use super::refinery::settings;
 
 fn by(author: &str) -> Traits {
     vec![("author", author.to_owned())]
@@ -144,4 +153,31 @@ fn it_reads_back_as_it_was_written() {
     let text = serde_json::to_string(&learner).unwrap();
     assert_eq!(serde_json::from_str::<Learner>(&text).unwrap(), learner);
     assert_eq!(serde_json::from_str::<Learner>("{}").unwrap(), Learner::default());
+}
+
+#[test]
+fn size_and_place_of_a_change_are_traits_of_it() {
+    let mut script = Script::new(settings());
+    script.queue(&["unknown"]);
+    let mut requests = |lines: i64| {
+        let head = format!("h{lines}");
+        let id = format!("sh-l{lines}");
+        script.bench.commit("overseer", &bead(&id)).unwrap();
+        let mut submit = branch(&id, &head);
+        if let Op::SubmitBranch(new) = &mut submit {
+            new.touches = Some(Touches { files: 1, lines, place: "src/store".to_owned() });
+        }
+        script.bench.commit("overseer", &submit).unwrap();
+        script.requests().into_iter().find(|mr| mr.head.as_str() == head).unwrap()
+    };
+    let size_of = |mr: &MergeRequest| {
+        let traits = learner::traits(mr, &[]);
+        assert!(traits.contains(&("place", "src/store".to_owned())), "{traits:?}");
+        traits.into_iter().find(|(kind, _)| *kind == "size").unwrap().1
+    };
+    let sizes = [0, 10, 11, 100, 500, 501].map(|lines| size_of(&requests(lines)));
+    assert_eq!(sizes, ["tiny", "tiny", "small", "small", "medium", "large"]);
+    let all = script.requests();
+    let kinds = |mr: &MergeRequest| learner::traits(mr, &[]).len();
+    assert_eq!(all.iter().map(kinds).collect::<Vec<_>>(), [2, 4, 4, 4, 4, 4, 4]);
 }

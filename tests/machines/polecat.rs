@@ -92,7 +92,7 @@ fn from_assignment_to_idle() {
     let rest = vec![
         submit(1, None),
         wake(),
-        report("push shop/nux b1", Outcome::Pushed),
+        report("push shop/nux b1", Outcome::Pushed { touches: None }),
         wake(),
         report("stop shop-nux-1", Outcome::Stopping),
         exited("shop-nux-1", Exit::Stopped),
@@ -182,8 +182,8 @@ fn stale_reports_mean_nothing() {
         worktree(),
         started("shop-nux-0"),
         exited("shop-nux-0", Exit::Code(1)),
-        report("push shop/nux b1", Outcome::Pushed),
-        report("push shop/nux b0", Outcome::Pushed),
+        report("push shop/nux b1", Outcome::Pushed { touches: None }),
+        report("push shop/nux b0", Outcome::Pushed { touches: None }),
         report("teardown shop/nux b1", Outcome::TornDown { rescued: None }),
     ];
     insta::assert_snapshot!(check_working(stale), @r"

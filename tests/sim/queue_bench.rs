@@ -89,7 +89,7 @@ fn ours_learns_flakes_and_spares_the_innocent() {
 
 #[test]
 fn ours_uses_what_traits_say() {
-    let mix = Mix::Two { share: 100_000, low: 10_000, high: 400_000 };
+    let mix = Mix::Two { share: 100_000, low: 10_000, high: 400_000, silent: true };
     let mut ours = Ours::new(Wits::Learns(Box::default()), 1e-4);
     let outcome = run(&mut ours, &world(mix, 0), &trial(20_000, 1));
     assert!(outcome.ratio() < 1.12, "{}", outcome.ratio());

@@ -22,6 +22,7 @@ use gastown::model::merge::GateResult;
 use gastown::model::merge::IntegrationState;
 use gastown::model::merge::MrState;
 use gastown::model::merge::Returned;
+use gastown::model::merge::Touches;
 use gastown::model::merge::Verdict;
 use gastown::model::parcel::Parcel;
 use gastown::model::rows::*;
@@ -150,6 +151,7 @@ fn merge_request(full: bool) -> MergeRequest {
         overtaken: i64::from(full),
         outranked: i64::from(full),
         hotfix: full,
+        touches: full.then(|| Touches { files: 2, lines: 30, place: text() }),
     }
 }
 

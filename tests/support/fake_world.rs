@@ -83,7 +83,7 @@ impl FakeWorld {
                 }
                 Outcome::Stopping
             }
-            Effect::Push { .. } => Outcome::Pushed,
+            Effect::Push { .. } => Outcome::Pushed { touches: None },
             Effect::Teardown { .. } => Outcome::TornDown { rescued: None },
             Effect::BuildStack { candidates, .. } => stack(&inner.target, candidates),
             Effect::RunGates { commit, gates, .. } => run(&commit, &gates),

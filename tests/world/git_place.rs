@@ -2,6 +2,7 @@
 
 use gastown::model::effect::Effect;
 use gastown::model::effect::Outcome;
+use gastown::model::merge::Touches;
 
 use super::TestTown;
 use super::commit;
@@ -172,10 +173,28 @@ async fn rework_starts_at_the_earlier_attempt() {
     let head = gastown::model::ids::Sha(git(&dir, &["rev-parse", "HEAD"]));
     let (place, branch) = (town.place("bob", 4), ann.branch.clone());
     let pushed = town.perform(Effect::Push { place, branch, head: head.clone() }).await;
-    assert_eq!(pushed, Outcome::Pushed, "a rewritten branch");
+    assert!(matches!(pushed, Outcome::Pushed { .. }), "a rewritten branch: {pushed:?}");
     assert_eq!(git(&town.source, &["rev-parse", &ann.branch]), head.0);
     let kept = git(&town.canonical(), &["for-each-ref", "refs/gt/rescue/bob"]);
     assert!(kept.contains(ann.head.as_str()), "what the push left behind is kept: {kept}");
+}
+
+#[tokio::test]
+async fn a_push_tells_what_the_branch_touches() {
+    let town = TestTown::new();
+    let lines = |many: usize| "line\n".repeat(many);
+    let (long, short) = (lines(7), lines(2));
+    let files: [(&str, &str); 4] =
+        [("top", "x\n"), ("src/a/deep/one", &long), ("src/a/two", &short), ("src/a/bin", "\0\0")];
+    let ann = town.branch("ann", &files).await;
+    // The target moves on meanwhile: that is none of the branch's doing.
+    let bob = town.branch("bob", &[("others", &lines(50))]).await;
+    let Outcome::Stack { base, items, .. } = town.stack(vec![bob]).await else { panic!() };
+    town.land(&base, &items).await;
+    let (place, branch, head) = (town.place("ann", 1), ann.branch.clone(), ann.head.clone());
+    let pushed = town.perform(Effect::Push { place, branch, head }).await;
+    let touches = Touches { files: 4, lines: 10, place: "src/a".to_owned() };
+    assert_eq!(pushed, Outcome::Pushed { touches: Some(touches) });
 }
 
 #[tokio::test]

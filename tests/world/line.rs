@@ -11,6 +11,7 @@ use gastown::model::ids::Identity;
 use gastown::model::ids::Sha;
 use gastown::model::merge::GateSpec;
 use gastown::model::merge::Returned;
+use gastown::model::ops::NewBranch;
 use gastown::model::ops::Op;
 use gastown::model::parcel::Parcel;
 use gastown::model::rows::Bead;
@@ -55,7 +56,13 @@ impl Line {
         let id = BeadId(format!("sh-{}", self.requests().len() + 1));
         self.bench.commit("overseer", &bead(id.as_str())).unwrap();
         let (branch, head) = (candidate.branch.clone(), candidate.head.clone());
-        let op = Op::SubmitBranch { bead: id.clone(), branch, head, target: "main".to_owned() };
+        let op = Op::SubmitBranch(NewBranch {
+            bead: id.clone(),
+            branch,
+            head,
+            target: "main".to_owned(),
+            touches: None,
+        });
         self.bench.commit("overseer", &op).unwrap();
         self.bench.now += 1;
         id

@@ -154,7 +154,8 @@ impl TestTown {
         let head = commit(&self.worktree(name), name, files);
         let place = self.place(name, 1);
         let push = Effect::Push { place, branch: branch.clone(), head: head.clone() };
-        assert_eq!(self.perform(push).await, Outcome::Pushed);
+        let pushed = self.perform(push).await;
+        assert!(matches!(pushed, Outcome::Pushed { .. }), "{pushed:?}");
         Candidate { mr: format!("dm-{name}").as_str().into(), branch, head, whole: false }
     }
 

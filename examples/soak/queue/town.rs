@@ -24,6 +24,7 @@ use gastown::model::ids::RigName;
 use gastown::model::ids::Sha;
 use gastown::model::merge::MrState;
 use gastown::model::ops::NewBead;
+use gastown::model::ops::NewBranch;
 use gastown::model::ops::Op;
 use serde_json::Value;
 
@@ -265,12 +266,13 @@ impl Door {
 }
 
 fn submit(number: usize, head: &str) -> Op {
-    Op::SubmitBranch {
+    Op::SubmitBranch(NewBranch {
         bead: bead(number),
         branch: branch(number),
         head: Sha(head.to_owned()),
         target: "main".to_owned(),
-    }
+        touches: None,
+    })
 }
 
 /// What the killer and the others tell each other.

@@ -270,7 +270,8 @@ impl Site {
     }
 
     /// Ends the server: asks, waits at most `grace` until its lock is free, then kills it.
-    /// Answers the process that ended; `None` when none ran.
+    /// Answers the process that ended; `None` when none ran. Its record goes first: whoever
+    /// watches the process knows by that that it was asked to end.
     ///
     /// # Errors
     /// [`DoltError::Unknown`], [`DoltError::StillThere`].
@@ -280,6 +281,9 @@ impl Site {
             Holder::Unknown => return Err(DoltError::Unknown(self.lock_path())),
             Holder::Server { process, .. } => process,
         };
+        for path in [&self.pid_file, &self.state_file] {
+            files::remove_all(path).map_err(DoltError::io(path))?;
+        }
         process.signal(Signal::TERM);
         if !self.is_free_within(grace) {
             tracing::warn!(pid = process.pid, "the Dolt server does not end: it is killed");
@@ -288,10 +292,16 @@ impl Site {
                 return Err(DoltError::StillThere(process.pid));
             }
         }
-        for path in [&self.pid_file, &self.state_file] {
-            files::remove_all(path).map_err(DoltError::io(path))?;
-        }
         Ok(Some(process))
+    }
+
+    /// Whether the server that was this process was asked to end, by [`Site::stop`] of anybody.
+    #[must_use]
+    pub fn was_asked_to_end(&self, process: &ProcessId) -> bool {
+        match std::fs::read_to_string(&self.pid_file) {
+            Ok(pid) => pid.trim() != process.pid.to_string(),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
     }
 
     fn is_free_within(&self, within: Duration) -> bool {

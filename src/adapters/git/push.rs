@@ -14,18 +14,19 @@ use crate::model::effect::Place;
 use crate::model::ids::Sha;
 
 impl RigGit {
-    /// Brings `head` to the remote as `branch`. What the branch held there and `head` does not
-    /// is rescued first (I7).
+    /// Brings the commit `name` to the remote as `branch`. What the branch held there and
+    /// the commit does not is rescued first (I7).
     ///
     /// # Errors
     /// The remote does not answer or refuses, or the commit is not here.
-    pub fn push(&self, place: &Place, branch: &str, head: &Sha) -> Result<Outcome, GitError> {
-        let head = oid(head)?;
+    pub fn push(&self, place: &Place, branch: &str, name: &Sha) -> Result<Outcome, GitError> {
+        let head = oid(name)?;
         let repo = self.open()?;
         repo.find_commit(head).map_err(lib(format!("find {head}, which should be pushed")))?;
         let there = self.remote_branch(branch)?;
+        let pushed = || Outcome::Pushed { touches: self.touches(&repo, name) };
         if there == Some(head) {
-            return Ok(Outcome::Pushed);
+            return Ok(pushed());
         }
         if self.landing == Landing::Canonical {
             if let Some(old) = there {
@@ -33,7 +34,7 @@ impl RigGit {
             }
             repo.reference(&self.kept_branch(branch), head, true, "push")
                 .map_err(lib("keep the branch"))?;
-            return Ok(Outcome::Pushed);
+            return Ok(pushed());
         }
         if let Some(old) = there {
             if repo.find_commit(old).is_err() {
@@ -45,9 +46,9 @@ impl RigGit {
         let expected = there.map_or_else(String::new, |old| old.to_string());
         let lease = format!("--force-with-lease=refs/heads/{branch}:{expected}");
         let refspec = format!("{head}:refs/heads/{branch}");
-        let pushed = self.cli().run(&["push", "--quiet", &lease, "origin", &refspec]);
-        match (self.remote_branch(branch)?, pushed) {
-            (Some(at), _) if at == head => Ok(Outcome::Pushed),
+        let sent = self.cli().run(&["push", "--quiet", &lease, "origin", &refspec]);
+        match (self.remote_branch(branch)?, sent) {
+            (Some(at), _) if at == head => Ok(pushed()),
             (_, Err(error)) => Err(error),
             (at, Ok(_)) => Err(GitError::Refused(format!(
                 "the remote took {branch} but has it at {}",

@@ -162,6 +162,14 @@ impl Tender {
         Ok(())
     }
 
+    /// Whether a person ended it, and it did not die.
+    fn was_asked_to_end(&self) -> bool {
+        match &self.whose {
+            Whose::Own(own, running) => own.site().was_asked_to_end(&locked(running).process),
+            Whose::External(_) => false,
+        }
+    }
+
     /// The own server's process.
     fn process(&self) -> Option<ProcessId> {
         match &self.whose {
@@ -221,12 +229,16 @@ impl Watch {
     /// The server is gone: starts it again when the policy says so, until it runs.
     async fn died(&mut self) {
         let died_at = self.parts.clock.now_ms();
-        locked(&self.tender.starts).deaths += 1;
         let mut why = "it ended".to_owned();
+        let mut end = End::Clean;
+        if !self.tender.was_asked_to_end() {
+            locked(&self.tender.starts).deaths += 1;
+            end = End::Crash(why.clone());
+        }
         let mut raise = None;
         loop {
             let now = self.parts.clock.now_ms();
-            let at = match self.record.ended(&End::Crash(why.clone()), now) {
+            let at = match self.record.ended(&end, now) {
                 Verdict::Leave => return,
                 Verdict::StartAt(at) => at,
                 Verdict::Park { probe_at, tell } => {
@@ -251,6 +263,7 @@ impl Watch {
                 Ok(Err(error)) => why = error.to_string(),
                 Err(panic) => why = panic.to_string(),
             }
+            end = End::Crash(why.clone());
         }
         let took = self.parts.clock.now_ms() - died_at;
         locked(&self.tender.starts).recovered_ms = Some(took);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Subcommand;
 
 use crate::adapters::git::cli::Git;
+use crate::adapters::git::touches;
 use crate::cli::context::Wanted;
 use crate::cli::gt::here::Here;
 use crate::cli::gt::hook;
@@ -25,6 +26,7 @@ use crate::model::ids::Db;
 use crate::model::ids::RigName;
 use crate::model::ids::Sha;
 use crate::model::merge::MrState;
+use crate::model::ops::NewBranch;
 use crate::model::ops::Op;
 
 /// How long one git question may take.
@@ -365,7 +367,14 @@ fn submit(
             .hint(format!("push it: 'git push origin {branch}', then submit again")));
     }
     let target = rig_git.target.clone();
-    let op = Op::SubmitBranch { bead: bead.clone(), branch: branch.clone(), head, target };
+    let touches = touches::in_clone(here.cwd(), &target, &head);
+    let op = Op::SubmitBranch(NewBranch {
+        bead: bead.clone(),
+        branch: branch.clone(),
+        head,
+        target,
+        touches,
+    });
     let mut ops = Vec::new();
     for id in after {
         let (bead, target) = (bead.clone(), needed(here, id)?);

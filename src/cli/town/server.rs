@@ -32,7 +32,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
 /// Between two looks at a server that does not answer yet.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 /// How long a server may take to end by itself.
-const STOP_WITHIN: Duration = Duration::from_secs(20);
+pub const STOP_WITHIN: Duration = Duration::from_secs(20);
 /// Lines and bytes of its log that an error shows.
 const LOG_SHOWN: (usize, u64) = (6, 2_000);
 

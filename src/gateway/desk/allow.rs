@@ -36,7 +36,7 @@ fn meant_for(op: &Op) -> For {
         Op::Release { .. }
         | Op::SetMr { .. }
         | Op::ParkQueue { reason: None, .. }
-        | Op::SubmitBranch { .. }
+        | Op::SubmitBranch(_)
         | Op::Hotfix { .. }
         | Op::FreezeQueue { .. }
         | Op::CreateIntegration(_)

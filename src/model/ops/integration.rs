@@ -310,8 +310,13 @@ pub(super) fn land(
     }
     let bead = support::bead(tx, epic)?;
     let who = BeadId(ctx.actor.to_owned());
-    let request =
-        queue::Request { author: (&who, 0), branch: &row.branch, head, target: &row.target };
+    let request = queue::Request {
+        author: (&who, 0),
+        branch: &row.branch,
+        head,
+        target: &row.target,
+        touches: None,
+    };
     let facts = queue::put(tx, ctx, bead, &request)?;
     let mr = facts.iter().find_map(|fact| match fact {
         Fact::Queued { mr, .. } => Some(mr.clone()),

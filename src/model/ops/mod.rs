@@ -48,6 +48,7 @@ pub use integration::obstacles;
 pub use mail::ASKS_FOR_HELP;
 pub use op::Op;
 pub use queue::AWAY;
+pub use queue::NewBranch;
 pub use queue::passed;
 pub use refused::Refused;
 pub use returned::UNABLE_MIN;
@@ -98,7 +99,9 @@ pub fn apply(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, op: &Op) -> Result<Facts, Refus
         }
         Op::Submit { agent, incarnation: n, submission: s } => work::submit(tx, ctx, agent, *n, s),
         Op::Withdraw { agent: a, incarnation: n, then } => sessions::withdraw(tx, ctx, a, *n, then),
-        Op::Enqueue { agent, incarnation: n, target } => work::enqueue(tx, ctx, agent, *n, target),
+        Op::Enqueue { agent, incarnation: n, target, touches } => {
+            work::enqueue(tx, ctx, (agent, *n), target, touches.as_ref())
+        }
         Op::Cleared { agent: a, incarnation: n, rescued: r } => cleared(tx, ctx, a, *n, r),
         Op::BeginCycle { rig, stack, risks, bounced, rework_max } => {
             queue::begin(tx, ctx, rig, (stack, risks), bounced, *rework_max)
@@ -116,9 +119,7 @@ pub fn apply(tx: &mut dyn Tx, ctx: &mut Ctx<'_>, op: &Op) -> Result<Facts, Refus
         Op::SetMr { mr, state, reason } => by_hand::set_mr(tx, ctx, mr, *state, reason),
         Op::Hotfix { id, reason } => life::hotfix(tx, ctx, id, reason),
         Op::FreezeQueue { rig, reason: r, allow } => life::freeze(tx, ctx, rig, r, *allow),
-        Op::SubmitBranch { bead, branch, head, target } => {
-            queue::submit_branch(tx, ctx, bead, branch, head, target)
-        }
+        Op::SubmitBranch(new) => queue::submit_branch(tx, ctx, new),
         Op::CreateIntegration(new) => integration::create(tx, ctx, new),
         Op::LandIntegration(wanted) => integration::land(tx, ctx, wanted),
         Op::DropIntegration { epic } => integration::give_up(tx, ctx, epic),

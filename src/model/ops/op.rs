@@ -9,6 +9,7 @@ use super::fields::Edit;
 use super::fields::NewBead;
 use super::integration::NewIntegration;
 use super::integration::WholeLanding;
+use super::queue::NewBranch;
 use super::sessions::AfterExit;
 use crate::model::agent::Exit;
 use crate::model::agent::Submission;
@@ -22,13 +23,13 @@ use crate::model::ids::RigName;
 use crate::model::ids::Role;
 use crate::model::ids::RunId;
 use crate::model::ids::SessionId;
-use crate::model::ids::Sha;
 use crate::model::mail::MailState;
 use crate::model::merge::CycleEnd;
 use crate::model::merge::GateResult;
 use crate::model::merge::Judge;
 use crate::model::merge::MrState;
 use crate::model::merge::Stack;
+use crate::model::merge::Touches;
 use crate::model::merge::Verification;
 use crate::model::parcel::Letter;
 use crate::model::parcel::Parcel;
@@ -236,6 +237,8 @@ ops! {
         incarnation: i64,
         /// The branch to land on.
         target: String,
+        /// What it touches, if that could be told.
+        touches: Option<Touches>,
     };
     /// The worktree is gone: the worker is idle.
     Cleared "cleared" {
@@ -358,16 +361,7 @@ ops! {
         allow: Option<i64>,
     };
     /// Queue a branch that is on the remote already (crew).
-    SubmitBranch "submit_branch" {
-        /// The bead.
-        bead: BeadId,
-        /// The branch.
-        branch: String,
-        /// Its head.
-        head: Sha,
-        /// The branch to land on.
-        target: String,
-    };
+    SubmitBranch "submit_branch" (NewBranch);
     /// Record the branch on which the beads below an epic land. It is at the remote already.
     CreateIntegration "create_integration" (NewIntegration);
     /// Queue an integration branch as one merge request.

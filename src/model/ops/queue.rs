@@ -1,5 +1,7 @@
 //! The merge queue's rows: one cycle per rig, runs as proofs, returns with verdicts (I3-I6, I10).
 
+use serde::Deserialize;
+use serde::Serialize;
 use serde_json::json;
 
 use super::Ctx;
@@ -30,6 +32,7 @@ use crate::model::merge::Judge;
 use crate::model::merge::MrState;
 use crate::model::merge::Returned;
 use crate::model::merge::Stack;
+use crate::model::merge::Touches;
 use crate::model::merge::Verdict;
 use crate::model::merge::overall;
 use crate::model::mutant;
@@ -51,12 +54,28 @@ use crate::model::value::Name;
 /// On the refinery's bead as long as somebody whom it has to ask does not answer.
 pub const AWAY: &str = "gt:away";
 
+/// A branch that is on the remote, to be queued by who made it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewBranch {
+    /// The bead.
+    pub bead: BeadId,
+    /// The branch.
+    pub branch: String,
+    /// Its head.
+    pub head: Sha,
+    /// The branch to land on.
+    pub target: String,
+    /// What it touches, if that could be told.
+    pub touches: Option<Touches>,
+}
+
 /// A branch to queue.
 pub(super) struct Request<'a> {
     pub(super) author: (&'a BeadId, i64),
     pub(super) branch: &'a str,
     pub(super) head: &'a Sha,
     pub(super) target: &'a str,
+    pub(super) touches: Option<&'a Touches>,
 }
 
 /// Queues a merge request for a bead and moves the bead's hold to it (I3).
@@ -96,6 +115,7 @@ pub(super) fn put(
         overtaken: 0,
         outranked: 0,
         hotfix,
+        touches: request.touches.cloned(),
     })?;
     bead.hold = Hold::InQueue { mr: id.clone() };
     bead.status = Status::InProgress;
@@ -109,11 +129,9 @@ pub(super) fn put(
 pub(super) fn submit_branch(
     tx: &mut dyn Tx,
     ctx: &mut Ctx<'_>,
-    id: &BeadId,
-    branch: &str,
-    head: &Sha,
-    target: &str,
+    new: &NewBranch,
 ) -> Result<Facts, Refused> {
+    let NewBranch { bead: id, branch, head, target, touches } = new;
     let bead = support::bead(tx, id)?;
     let mine = bead.assignee.as_ref().is_none_or(|who| *who == ctx.who());
     if bead.hold != Hold::Free || bead.status == Status::Closed || !mine {
@@ -123,7 +141,12 @@ pub(super) fn submit_branch(
     integration::not_as_a_whole(tx, id, branch)?;
     refuse_known(tx, id, head)?;
     let who = BeadId(ctx.actor.to_owned());
-    put(tx, ctx, bead, &Request { author: (&who, 0), branch, head, target })
+    put(
+        tx,
+        ctx,
+        bead,
+        &Request { author: (&who, 0), branch, head, target, touches: touches.as_ref() },
+    )
 }
 
 /// A head that came back is not queued again as it is (I3): for its own bead whatever the verdict,

@@ -17,6 +17,7 @@ use crate::model::bead::Hold;
 use crate::model::bead::Status;
 use crate::model::ids::BeadId;
 use crate::model::ids::Db;
+use crate::model::merge::Touches;
 use crate::model::parcel::Parcel;
 use crate::model::rows::Agent;
 use crate::model::rows::Bead;
@@ -249,9 +250,9 @@ pub(super) fn submit(
 pub(super) fn enqueue(
     tx: &mut dyn Tx,
     ctx: &mut Ctx<'_>,
-    id: &BeadId,
-    incarnation: i64,
+    (id, incarnation): (&BeadId, i64),
     target: &str,
+    touches: Option<&Touches>,
 ) -> Result<Facts, Refused> {
     let mut agent = support::current(tx, id, incarnation)?;
     let AgentState::Submitted { work, session, submission } = agent.state.clone() else {
@@ -270,6 +271,7 @@ pub(super) fn enqueue(
                 branch: &work.branch,
                 head: &submission.head,
                 target,
+                touches,
             };
             queue::put(tx, ctx, bead, &request)?
         }

@@ -26,6 +26,8 @@ pub enum Mix {
         low: u64,
         /// Rate of the second.
         high: u64,
+        /// Each comes with three more traits, which tell nothing.
+        silent: bool,
     },
     /// Alike, but the rate jumps between two values after so many changes.
     Jumps {
@@ -52,10 +54,17 @@ impl Nature {
     pub(super) fn change(&self, id: u64, stream: &mut Stream) -> (Item, bool, f64) {
         let (ppm, traits) = match self.mix {
             Mix::Even(ppm) => (ppm, Traits::new()),
-            Mix::Two { share, low, high } => {
+            Mix::Two { share, low, high, silent } => {
                 let second = stream.happens(share);
                 let word = if second { "wild" } else { "calm" };
-                (if second { high } else { low }, vec![("author", word.to_owned())])
+                let mut traits = vec![("size", word.to_owned())];
+                if silent {
+                    let mut one_of = |many| stream.below(many).to_string();
+                    traits.push(("author", one_of(20)));
+                    traits.push(("attempt", one_of(3)));
+                    traits.push(("place", one_of(12)));
+                }
+                (if second { high } else { low }, traits)
             }
             Mix::Jumps { low, high, every } => {
                 (if (id / every).is_multiple_of(2) { low } else { high }, Traits::new())

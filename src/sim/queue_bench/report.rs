@@ -376,8 +376,11 @@ fn flakes(report: &mut Report, size: &Size) {
 }
 
 fn risks(report: &mut Report, size: &Size) {
-    let mix = Mix::Two { share: 100_000, low: 10_000, high: 400_000 };
-    let nature = Nature { mix, flake_ppm: 0 };
+    let two = |silent| Nature {
+        mix: Mix::Two { share: 100_000, low: 10_000, high: 400_000, silent },
+        flake_ppm: 0,
+    };
+    let nature = two(false);
     let blind = bound::entropy(0.049);
     let wits = Wits::Told { calm: 0.01, wild: 0.4, flake: 0.0 };
     let changes = size.culprits * 20;
@@ -386,6 +389,8 @@ fn risks(report: &mut Report, size: &Size) {
     let (ratio, against) = (known.ratio(), known.cost() / blind);
     let first = report.word("risk mix, known", ratio <= 1.10 && against < 0.75);
     let second = report.word("risk mix, learnt", from_verdicts - 2.0 * error <= 1.10);
+    let (among, among_error) = learnt(&two(true), size.worlds, 10_000);
+    let fourth = report.word("risk mix, among four", among - 2.0 * among_error <= 1.10);
     let fair = report.word("risk mix overtakes", known.overtaken <= 2 * 69);
     let jumps =
         Nature { mix: Mix::Jumps { low: 20_000, high: 200_000, every: 1_000 }, flake_ppm: 0 };
@@ -410,6 +415,12 @@ fn risks(report: &mut Report, size: &Size) {
             format!("{from_verdicts:.3} ±{error:.3}"),
             "1.10".to_owned(),
             second.to_owned(),
+        ]),
+        row([
+            "the same, among four traits".to_owned(),
+            format!("{among:.3} ±{among_error:.3}"),
+            "1.10".to_owned(),
+            fourth.to_owned(),
         ]),
         row([
             "newer changes landed before one (told)".to_owned(),

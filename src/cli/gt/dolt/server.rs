@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::adapters::files;
+use crate::adapters::host::tree::ProcessId;
 use crate::adapters::layout::Town;
 use crate::cli::context::Wanted;
 use crate::cli::gt::here::Here;
@@ -11,6 +12,7 @@ use crate::cli::render;
 use crate::cli::town::server;
 use crate::cli::town::server::Health;
 use crate::cli::town::server::OwnServer;
+use crate::cli::town::server::STOP_WITHIN;
 use crate::cli::town::wiring;
 use crate::config::DoltMode;
 use crate::messages::door::DoorError;
@@ -108,7 +110,7 @@ impl Stop {
                 "'gt down' ends both; 'gt dolt restart' ends the server and starts it again",
             ));
         }
-        let ended = own.stop()?;
+        let ended = end(&own)?;
         if self.json {
             let pid = ended.as_ref().map(|process| process.pid);
             return render::json(&json!({"stopped": ended.is_some(), "pid": pid}));
@@ -120,11 +122,23 @@ impl Stop {
     }
 }
 
+/// Ends the server; a person who waits is told for what.
+fn end(own: &OwnServer) -> Result<Option<ProcessId>, DoorError> {
+    if let Some(process) = own.process()? {
+        let most = STOP_WITHIN.as_secs();
+        render::complain(&format!(
+            "ending the Dolt server (process {}), which may take {most} s",
+            process.pid
+        ));
+    }
+    Ok(own.stop()?)
+}
+
 impl Restart {
     pub(super) fn run(self, at: &Wanted) -> Result<u8, DoorError> {
         let here = Here::find(at)?;
         let own = own(&here, "restart")?;
-        let ended = own.stop()?;
+        let ended = end(&own)?;
         // Beside a daemon either may come first; the other finds it running.
         let up = own.ensure()?;
         let (pid, address) = (up.process.pid, own.server()?.address());

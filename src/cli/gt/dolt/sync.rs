@@ -38,6 +38,10 @@ pub struct Sync {
     /// Send what the remote has not.
     #[arg(long, conflicts_with = "pull")]
     push: bool,
+    /// Make the remote hold this history instead of its own, as after a compaction here. What
+    /// only the remote has is lost there.
+    #[arg(long, requires = "push")]
+    replace: bool,
     /// Take what the remote has more.
     #[arg(long)]
     pull: bool,
@@ -90,8 +94,9 @@ impl Sync {
             return remotes.run(&here);
         }
         let db = database(&here, self.db.as_deref())?;
+        known(&here, &db, &self.remote)?;
         let (done, words) = match (self.push, self.pull) {
-            (true, _) => push(&here, &db, &self.remote)?,
+            (true, _) => push(&here, &db, &self.remote, self.replace)?,
             (_, true) => pull(&here, &db, &self.remote)?,
             _ => compare(&here, &db, &self.remote)?,
         };
@@ -108,8 +113,21 @@ fn diverged(remote: &str, common: &str) -> DoorError {
     let common = common.get(..12).unwrap_or(common);
     let text = format!("this history and that of {remote} have gone two ways since {common}");
     DoorError::new("diverged", text).hint(
-        "nothing is merged here: keep one of them, and push this one to a remote of another name",
+        "nothing is merged here: keep one of them. A compaction here makes the history anew: then \
+         'gt dolt sync DB --push --replace' gives the remote this one; else push it to a remote \
+         of another name",
     )
+}
+
+/// Refuses a remote that nobody has added.
+fn known(here: &Here, db: &Db, remote: &str) -> Result<(), DoorError> {
+    let all = here.ledger()?.apart(db, remote::list).map_err(told)?;
+    if all.iter().any(|one| one.name == remote) {
+        return Ok(());
+    }
+    let text = format!("{db} knows no remote '{remote}'");
+    Err(DoorError::new("not_found", text)
+        .hint(format!("add it: 'gt dolt sync remotes add {db} {remote} URL'")))
 }
 
 fn compare(here: &Here, db: &Db, remote: &str) -> Done {
@@ -123,11 +141,15 @@ fn compare(here: &Here, db: &Db, remote: &str) -> Done {
     })
 }
 
-fn push(here: &Here, db: &Db, remote: &str) -> Done {
+fn push(here: &Here, db: &Db, remote: &str, replace: bool) -> Done {
     let ledger = here.ledger()?;
     // A remote that was never pushed to cannot be looked at; the engine itself refuses the rest.
     match ledger.apart(db, |conn| remote::stands(conn, remote)) {
         Ok(Stands::Same) => return Ok(("same", format!("{remote} has everything already"))),
+        Ok(Stands::Diverged(_)) if replace => {
+            ledger.apart(db, |conn| remote::replace(conn, remote)).map_err(told)?;
+            return Ok(("replaced", format!("{remote} holds this history now")));
+        }
         Ok(Stands::Diverged(common)) => return Err(diverged(remote, &common)),
         Ok(Stands::Behind(_)) => {
             return Err(DoorError::new("behind", format!("{remote} has more than this history"))
