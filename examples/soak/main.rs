@@ -140,7 +140,7 @@ fn main() -> ExitCode {
         "writer" => writers::writer(),
         _ => match soak(&name, &words) {
             Ok(None) => return ExitCode::SUCCESS,
-            Ok(Some(run)) => run(),
+            Ok(Some(soak)) => (soak.run)(),
             Err(error) => Err(error),
         },
     };
@@ -158,7 +158,7 @@ fn main() -> ExitCode {
 }
 
 /// The soak that is meant; `None` when help was all that was asked for.
-fn soak(name: &str, words: &[String]) -> Fallible<Option<fn() -> Fallible<bool>>> {
+fn soak(name: &str, words: &[String]) -> Fallible<Option<&'static Soak>> {
     if flags::asks_for_help(&[name.to_owned()]) {
         SOAKS.iter().for_each(|soak| println!("{}", flags::help(soak)));
         return Ok(None);
@@ -172,5 +172,5 @@ fn soak(name: &str, words: &[String]) -> Fallible<Option<fn() -> Fallible<bool>>
         return Ok(None);
     }
     flags::check(soak, words)?;
-    Ok(Some(soak.run))
+    Ok(Some(soak))
 }
