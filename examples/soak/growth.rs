@@ -75,6 +75,8 @@ const GROUP: usize = 8;
 const IMPORTED: usize = 100;
 /// What is stored may be so many times a fresh import.
 const TIMES_MAX: f64 = 10.0;
+/// Below so many bytes the compactor leaves a store alone, whatever its rows take.
+const SMALL: i64 = 4 << 20;
 
 /// Both engines.
 pub(crate) fn growth() -> Fallible<bool> {
@@ -333,9 +335,11 @@ impl Site<'_> {
             fresh >> 10
         );
         let times = now.bytes as f64 / fresh.max(1) as f64;
-        let bound = if part.dogs { format!("at most {TIMES_MAX}x") } else { String::new() };
+        let bound =
+            if part.dogs { format!("at most {TIMES_MAX}x, or 4 MB") } else { String::new() };
+        let good = !part.dogs || times <= TIMES_MAX || now.bytes <= SMALL;
         let what = format!("{}, {words}, {word}", self.kind.word());
-        Ok(row(&what, &format!("{times:.1}x fresh"), &bound, !part.dogs || times <= TIMES_MAX))
+        Ok(row(&what, &format!("{times:.1}x fresh"), &bound, good))
     }
 
     /// Bytes of the same rows in a database that is made for them at once.

@@ -20,6 +20,7 @@ use crate::store::keep::backup::Restored;
 use crate::store::keep::compact;
 use crate::store::keep::history;
 use crate::store::keep::size;
+use crate::store::keep::size::Live;
 use crate::store::place;
 use crate::store::place::Place;
 use crate::store::schema;
@@ -266,16 +267,19 @@ impl Place for ServerPlace {
         Ok(made)
     }
 
-    fn live(&self, db: &Db, dir: &Path, _now_ms: i64) -> Result<i64, StoreError> {
+    fn live(&self, db: &Db, dir: &Path, _now_ms: i64) -> Result<Live, StoreError> {
         let path = self.path(db);
         let from = Kept::settle(db, dir)?.now;
         // Elsewhere the files cannot be seen.
         if self.size(db) == 0 || !from.is_dir() {
-            return Ok(0);
+            return Ok(Live::default());
         }
+        let at = self.data.join(format!("{SCRATCH}{db}"));
         let flat = |copy: &mut DoltServer| {
+            compact::collect(copy)?;
+            let whole = size::bytes(&at);
             rows_alone(copy)?;
-            Ok(size::bytes(&self.data.join(format!("{SCRATCH}{db}"))))
+            Ok(Live { alone: size::bytes(&at), whole })
         };
         self.beside(db, &url(&from), flat).map_err(place::failed(db, &path))
     }
