@@ -67,6 +67,8 @@ const BEGIN_MS: i64 = 1_767_225_600_000;
 const DAY_MS: i64 = 86_400_000;
 /// Days of the town's time.
 const DAYS: i64 = 60;
+/// Between two rounds of the dogs, in days. A day takes some seconds.
+const ROUND: i64 = 2;
 /// Mutations of one bead's life.
 const MUTATIONS: i64 = 6;
 /// Beads whose steps are one commit.
@@ -263,7 +265,10 @@ impl Site<'_> {
         let usual = settings.life.commits_max;
         settings.life.commits_max = (part.commits() / 8).clamp(30, usual);
         if part.dogs {
-            println!("\n  history is made shorter above {} commits", settings.life.commits_max);
+            println!(
+                "\n  dogs every {ROUND} days; history is made shorter above {} commits",
+                settings.life.commits_max
+            );
         }
         let inner = TownKeep::new(self.root.to_owned(), held.clone(), &settings);
         let stages = Mutex::new(std::mem::take(&mut state.stages));
@@ -285,7 +290,7 @@ impl Site<'_> {
                 }
             }
             state.most = state.most.max(held.measure(db)?.bytes);
-            if part.dogs {
+            if part.dogs && (day + 1) % ROUND == 0 {
                 kennel.round(morning + DAY_MS - 3_600_000);
             }
             state.days = day + 1;
