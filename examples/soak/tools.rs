@@ -17,6 +17,8 @@ use gastown::model::ops::Fact;
 use gastown::model::ops::NewBead;
 use gastown::model::ops::Op;
 
+use crate::flags;
+
 pub(crate) type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 
 pub(crate) fn gt() -> PathBuf {
@@ -134,7 +136,7 @@ pub(crate) fn flag(name: &str) -> Option<String> {
 
 /// A flag's number.
 pub(crate) fn number(name: &str, default: u64) -> Fallible<u64> {
-    Ok(flag(name).map_or(Ok(default), |text| text.parse())?)
+    flag(name).map_or(Ok(default), |text| flags::number(name, &text))
 }
 
 /// Milliseconds since the epoch.

@@ -21,6 +21,7 @@ use crate::store::keep::backup;
 use crate::store::keep::backup::BACKUP_DIR;
 use crate::store::keep::backup::Backup;
 use crate::store::keep::backup::Restored;
+use crate::store::keep::size::Live;
 use crate::store::lock::Lock;
 use crate::store::place::Files;
 use crate::store::place::Place;
@@ -327,7 +328,7 @@ impl Ledger {
 
     /// Bytes that the rows of the newest backup would take without a history; 0 where it cannot be
     /// tried.
-    pub(crate) fn live(&self, db: &Db, now_ms: i64) -> Result<i64, StoreError> {
+    pub(crate) fn live(&self, db: &Db, now_ms: i64) -> Result<Live, StoreError> {
         self.place.live(db, &self.backup_dir(db), now_ms)
     }
 

@@ -17,6 +17,7 @@ use crate::store::keep::backup;
 use crate::store::keep::backup::Backup;
 use crate::store::keep::backup::Restored;
 use crate::store::keep::size;
+use crate::store::keep::size::Live;
 use crate::store::schema;
 
 /// Databases of one engine.
@@ -80,7 +81,7 @@ pub(super) trait Place: Send + Sync {
     ///
     /// # Errors
     /// The copy that it is tried on could not be made or read.
-    fn live(&self, db: &Db, dir: &Path, now_ms: i64) -> Result<i64, StoreError>;
+    fn live(&self, db: &Db, dir: &Path, now_ms: i64) -> Result<Live, StoreError>;
 
     /// Puts the backup of that directory in the place of a database; what was there is kept aside.
     ///
@@ -178,8 +179,9 @@ impl Place for Files {
         backup::copy_file(db, &self.path(db), dir, self.tuning, now_ms)
     }
 
-    fn live(&self, db: &Db, dir: &Path, now_ms: i64) -> Result<i64, StoreError> {
-        backup::live_bytes(db, dir, self.tuning, now_ms)
+    fn live(&self, db: &Db, dir: &Path, now_ms: i64) -> Result<Live, StoreError> {
+        let alone = backup::live_bytes(db, dir, self.tuning, now_ms)?;
+        Ok(Live { alone, whole: self.size(db) })
     }
 
     fn restore(&self, db: &Db, dir: &Path) -> Result<Restored, StoreError> {

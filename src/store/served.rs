@@ -17,7 +17,10 @@ use crate::store::keep::backup;
 use crate::store::keep::backup::BACKUP_DIR;
 use crate::store::keep::backup::Backup;
 use crate::store::keep::backup::Restored;
+use crate::store::keep::compact;
+use crate::store::keep::history;
 use crate::store::keep::size;
+use crate::store::keep::size::Live;
 use crate::store::place;
 use crate::store::place::Place;
 use crate::store::schema;
@@ -121,17 +124,19 @@ impl ServerPlace {
     /// Looks at a database that is made of a backup alone, and removed again.
     fn beside<T>(
         &self,
-        admin: &mut DoltServer,
         db: &Db,
         url: &str,
         look: impl FnOnce(&mut DoltServer) -> Result<T, ConnError>,
     ) -> Result<T, ConnError> {
         let scratch = format!("{SCRATCH}{db}");
-        self.drop_scratch(admin, &scratch)?;
+        let mut admin = DoltServer::connect(&self.server.on(""))?;
+        self.drop_scratch(&mut admin, &scratch)?;
         admin.call("dolt_backup", &["restore", url, &scratch])?;
         let copy = DoltServer::connect(&self.server.on(&scratch));
         let seen = copy.and_then(|mut copy| look(&mut copy));
-        self.drop_scratch(admin, &scratch)?;
+        // A collection may have ended every other connection.
+        let mut admin = DoltServer::connect(&self.server.on(""))?;
+        self.drop_scratch(&mut admin, &scratch)?;
         seen
     }
 
@@ -245,34 +250,52 @@ impl Place for ServerPlace {
         let path = self.path(db);
         let failed = |error| place::failed(db, &path)(error);
         fs::create_dir_all(dir).map_err(StoreError::io(dir))?;
-        let url = url(&dir.join(db.as_str()));
+        let kept = Kept::settle(db, dir)?;
+        let anew = kept.is_overgrown(self.size(db));
+        let target = if anew { kept.begin_anew()? } else { kept.now.clone() };
+        let url = url(&target);
         let mut store = self.connect(db).map_err(failed)?;
         self.sync(db, store.as_mut(), &url).map_err(failed)?;
-        let mut admin = DoltServer::connect(&self.server.on("")).map_err(failed)?;
         let compare = |copy: &mut DoltServer| backup::compare(copy, store.as_mut());
-        let (head, digest) = self.beside(&mut admin, db, &url, compare).map_err(failed)?;
+        let (head, digest) = self.beside(db, &url, compare).map_err(failed)?;
+        if anew {
+            kept.replace(&target)?;
+        }
         let made = Backup { db: db.clone(), taken_at: now_ms, head, digest };
         backup::write_manifest(dir, &made)?;
+        kept.tidy()?;
         Ok(made)
     }
 
-    fn live(&self, _db: &Db, _dir: &Path, _now_ms: i64) -> Result<i64, StoreError> {
-        // A server's files are not one database's alone.
-        Ok(0)
+    fn live(&self, db: &Db, dir: &Path, _now_ms: i64) -> Result<Live, StoreError> {
+        let path = self.path(db);
+        let from = Kept::settle(db, dir)?.now;
+        // Elsewhere the files cannot be seen.
+        if self.size(db) == 0 || !from.is_dir() {
+            return Ok(Live::default());
+        }
+        let at = self.data.join(format!("{SCRATCH}{db}"));
+        let flat = |copy: &mut DoltServer| {
+            compact::collect(copy)?;
+            let whole = size::bytes(&at);
+            rows_alone(copy)?;
+            Ok(Live { alone: size::bytes(&at), whole })
+        };
+        self.beside(db, &url(&from), flat).map_err(place::failed(db, &path))
     }
 
     fn restore(&self, db: &Db, dir: &Path) -> Result<Restored, StoreError> {
         let path = self.path(db);
         let failed = |error| place::failed(db, &path)(error);
-        let from = dir.join(db.as_str());
+        let from = Kept::settle(db, dir)?.now;
         if !from.is_dir() {
             let why = format!("there is no backup in {}", dir.display());
             return Err(StoreError::Upkeep { db: db.clone(), why });
         }
-        let mut admin = DoltServer::connect(&self.server.on("")).map_err(failed)?;
         // What cannot be restored beside must not be restored over.
         let read = |copy: &mut DoltServer| backup::read_all(copy);
-        self.beside(&mut admin, db, &url(&from), read).map_err(failed)?;
+        self.beside(db, &url(&from), read).map_err(failed)?;
+        let mut admin = DoltServer::connect(&self.server.on("")).map_err(failed)?;
         let name = db.as_str();
         let aside = match self.connect(db) {
             Ok(mut old) => {
@@ -296,6 +319,68 @@ impl Place for ServerPlace {
         })?;
         let head = self.connect(db).and_then(|mut conn| conn.head()).map_err(failed)?;
         Ok(Restored { db: db.clone(), from, head, aside })
+    }
+}
+
+/// Lets go of the history of a database that nobody else uses.
+fn rows_alone(copy: &mut DoltServer) -> Result<(), ConnError> {
+    if let Some(root) = history::newest(copy, None)?.last() {
+        copy.call("dolt_reset", &["--soft", &root.hash])?;
+        copy.call("dolt_commit", &["-Am", "rows alone", "--allow-empty"])?;
+    }
+    compact::collect(copy)
+}
+
+/// So many times the database's own bytes a backup may have, before it is made anew.
+const OVERGROWN: i64 = 2;
+/// A backup below so many bytes is not worth that, whatever the database has.
+const SMALL: i64 = 8 << 20;
+
+/// Where one database's backup is. What is brought into it is added to it, and nothing ever leaves
+/// it: what a shorter history let go stays, and is copied at each reading back. So it is made anew
+/// beside itself now and then, read back, and put in the place of the old one.
+struct Kept {
+    now: PathBuf,
+    /// The one before, while they change places.
+    prev: PathBuf,
+    /// The directory of one that is being made anew.
+    fresh: PathBuf,
+}
+
+impl Kept {
+    /// Finishes a change that was stopped: there is a whole backup at each moment.
+    fn settle(db: &Db, dir: &Path) -> Result<Self, StoreError> {
+        let (now, prev) = (dir.join(db.as_str()), dir.join(format!("{db}.prev")));
+        if !now.exists() && prev.exists() {
+            fs::rename(&prev, &now).map_err(StoreError::io(&prev))?;
+        }
+        Ok(Self { now, prev, fresh: dir.join("fresh") })
+    }
+
+    /// Whether it holds far more than a database of this size; 0 is a size that is not known.
+    fn is_overgrown(&self, database: i64) -> bool {
+        database > 0 && size::bytes(&self.now) > database.saturating_mul(OVERGROWN).max(SMALL)
+    }
+
+    /// An empty place for a new one.
+    fn begin_anew(&self) -> Result<PathBuf, StoreError> {
+        backup::clear(&self.fresh)?;
+        fs::create_dir_all(&self.fresh).map_err(StoreError::io(&self.fresh))?;
+        Ok(self.fresh.join("backup"))
+    }
+
+    /// Puts a new one, which was read back, in the old one's place.
+    fn replace(&self, made: &Path) -> Result<(), StoreError> {
+        backup::clear(&self.prev)?;
+        fs::rename(&self.now, &self.prev).map_err(StoreError::io(&self.now))?;
+        fs::rename(made, &self.now).map_err(StoreError::io(made))?;
+        self.now.parent().map_or(Ok(()), place::sync)
+    }
+
+    /// Removes what is of no use now that the newest one counts.
+    fn tidy(&self) -> Result<(), StoreError> {
+        backup::clear(&self.prev)?;
+        backup::clear(&self.fresh)
     }
 }
 

@@ -145,3 +145,71 @@ fn a_server_is_squashed_flattened_backed_up_and_restored_while_it_is_used(home: 
     assert_eq!(content(&again, &db), after);
     assert_eq!(again.databases().unwrap(), [hq, db]);
 }
+
+/// A town's ledger sees its server's files; this server has them elsewhere.
+fn see_files(home: &Home, ledger: &Ledger) {
+    let data = ledger.path(&Db::from("shop")).parent().unwrap().to_owned();
+    std::fs::create_dir_all(data.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(home.dolt().data(), data).unwrap();
+}
+
+server_only!(what_the_rows_alone_take_is_tried_on_a_copy);
+
+fn what_the_rows_alone_take_is_tried_on_a_copy(home: &Home) {
+    let ledger = Arc::new(home.ledger(Settings::default()));
+    let held = Arc::new(HeldLedger::new(ledger, 0));
+    let db = Db::from("shop");
+    held.ledger().create_db(&db).unwrap();
+    held.commit(&db, &[one("overseer", set_prefix())], T0).unwrap()[0].as_ref().unwrap();
+    for at in 0..60 {
+        put(&held, &db, &format!("sh-b{at}"), T0 + at * STEP);
+    }
+    see_files(home, held.ledger());
+    let before = content(held.ledger(), &db);
+    let done = held.keep(&db, &Chore::Compact { plan: Plan::Flatten }, T0 + 60 * STEP).unwrap();
+    let (after, was) = (&done.after, done.before.bytes);
+    assert!(after.live > 0 && was > 2 * after.live, "{done:?}");
+    // What is left is the rows alone.
+    assert!(after.bytes < 2 * after.live && after.live < 2 * after.bytes, "{done:?}");
+    assert_eq!(content(held.ledger(), &db), before);
+    let names = std::fs::read_dir(home.dolt().data()).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert!(!names.into_iter().any(|name| name.starts_with("gt_verify_")));
+}
+
+server_only!(a_backup_that_holds_far_more_than_the_database_is_made_anew);
+
+fn a_backup_that_holds_far_more_than_the_database_is_made_anew(home: &Home) {
+    let ledger = Arc::new(home.ledger(Settings::default()));
+    let held = Arc::new(HeldLedger::new(ledger, 0));
+    let db = Db::from("shop");
+    held.ledger().create_db(&db).unwrap();
+    held.commit(&db, &[one("overseer", set_prefix())], T0).unwrap()[0].as_ref().unwrap();
+    see_files(home, held.ledger());
+    let dir = held.ledger().backup_dir(&db);
+    let (kept, prev) = (dir.join("shop"), dir.join("shop.prev"));
+    held.keep(&db, &Chore::Backup, T0).unwrap();
+    // What no database needs any more.
+    let old = kept.join("let-go");
+    std::fs::write(&old, vec![7; 7 << 20]).unwrap();
+    put(&held, &db, "sh-first", T0 + STEP);
+    held.keep(&db, &Chore::Backup, T0 + STEP).unwrap();
+    assert!(old.exists(), "a small one is only added to");
+    std::fs::write(&old, vec![7; 9 << 20]).unwrap();
+    put(&held, &db, "sh-second", T0 + 2 * STEP);
+    let done = held.keep(&db, &Chore::Backup, T0 + 2 * STEP).unwrap();
+    assert!(done.done, "{done:?}");
+    assert!(!old.exists());
+    assert!(!prev.exists() && !dir.join("fresh").exists());
+    let (after, head) = (content(held.ledger(), &db), done.after.head);
+    assert_eq!(held.ledger().backup(&db).unwrap().map(|backup| backup.head), Some(head));
+    // A stop while the two change places: the old one counts.
+    std::fs::rename(&kept, &prev).unwrap();
+    held.ledger().forget(&db);
+    let mut admin = DoltServer::connect(&home.dolt().address()).unwrap();
+    admin.execute("DROP DATABASE shop", &[]).unwrap();
+    let again = home.ledger(Settings::default());
+    drop(held);
+    again.restore(&db).unwrap();
+    assert_eq!(content(&again, &db), after);
+}

@@ -151,7 +151,8 @@ fn examine(
     if let Some(copy) = repair.revived(&path)? {
         had.push((Source::Repair, copy));
     }
-    for backup in [backups.join(&db), backups] {
+    // The second one is there only where a change of the two was stopped.
+    for backup in [backups.join(&db), backups.join(format!("{db}.prev")), backups] {
         if let Some(copy) = repair.restored(&path, &backup)? {
             had.push((Source::Backup, copy));
             break;

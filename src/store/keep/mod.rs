@@ -22,6 +22,7 @@ use crate::store::error::StoreError;
 use crate::store::keep::backup::Backup;
 use crate::store::keep::compact::Point;
 use crate::store::keep::compact::Watch;
+use crate::store::keep::size::Live;
 use crate::store::port::HeldLedger;
 
 /// What looks after stored data. Call from threads that may block.
@@ -127,8 +128,8 @@ impl HeldLedger {
     ) -> Result<Compacted, StoreError> {
         self.backed_up(db, now_ms)?;
         let ledger = self.ledger();
-        let live = ledger.live(db, now_ms)?;
-        let plan = &self.bounded(db, plan, live)?;
+        let Live { alone: live, whole } = ledger.live(db, now_ms)?;
+        let plan = &self.bounded(db, plan, Live { alone: live, whole })?;
         let failed = |error| ledger.failed(db, error);
         let refused = |why: String| StoreError::Upkeep { db: db.clone(), why };
         let conn = ledger.connect(db)?;
@@ -153,16 +154,17 @@ impl HeldLedger {
     }
 
     /// The plan with as many commits as there is room for, beside what the rows alone take.
-    fn bounded(&self, db: &Db, plan: &Plan, live: i64) -> Result<Plan, StoreError> {
+    fn bounded(&self, db: &Db, plan: &Plan, live: Live) -> Result<Plan, StoreError> {
         let Plan::Keep { keep_ms, commits_max, growth_max } = *plan else {
             return Ok(plan.clone());
         };
-        if live == 0 {
+        let Live { alone, whole } = live;
+        if alone == 0 {
             return Ok(plan.clone());
         }
-        let now = self.measure(db)?;
-        let each = ((now.bytes - live) / now.commits.max(1)).max(1);
-        let room = (growth_max.saturating_mul(live) / 2 - live).max(0) / each;
+        let commits = self.ledger().query(db, history::count)?;
+        let each = ((whole - alone) / commits.max(1)).max(1);
+        let room = (growth_max.saturating_mul(alone) / 2 - alone).max(0) / each;
         let commits_max = commits_max.min(room.saturating_mul(2));
         Ok(Plan::Keep { keep_ms, commits_max, growth_max })
     }
