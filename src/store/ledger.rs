@@ -64,6 +64,9 @@ pub struct Settings {
     pub engine: Engine,
     /// How backups are made without a server's help; `None`: it makes them itself.
     pub apart: Option<Apart>,
+    /// Whether a collection may run beside the writer: only on a server that lets its sessions
+    /// live through one.
+    pub collects_beside: bool,
 }
 
 /// The engine behind a ledger.
@@ -88,6 +91,7 @@ impl Default for Settings {
             retries: 5,
             engine: Engine::Embedded,
             apart: None,
+            collects_beside: false,
         }
     }
 }
@@ -294,6 +298,11 @@ impl Ledger {
     /// A failure of the engine with the database's name.
     pub(crate) fn failed(&self, db: &Db, error: ConnError) -> StoreError {
         failed(db, &self.place.path(db))(error)
+    }
+
+    /// Whether a collection may run beside the writer.
+    pub(crate) fn collects_beside(&self) -> bool {
+        self.settings.collects_beside
     }
 
     /// Bytes of a database on disk; 0 where they cannot be seen.

@@ -21,7 +21,7 @@ use crate::store::sql_tx::Touched;
 const OUTSIDE: &str = "outside <outside@gastown.local>";
 
 /// Rows of versioned tables that are in no commit.
-const UNCOMMITTED: &str = "SELECT COUNT(*) FROM dolt_status";
+pub(super) const UNCOMMITTED: &str = "SELECT COUNT(*) FROM dolt_status";
 
 /// Admits what others did since `head` was the newest commit; answers the newest one now. Without
 /// a time, keys follow the last one and dates are the engine's.

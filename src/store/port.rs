@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
 use crate::model::ids::Db;
@@ -13,6 +14,7 @@ use crate::store::error::GroupError;
 use crate::store::error::StoreError;
 use crate::store::keep::Busy;
 pub use crate::store::keep::Keep;
+use crate::store::keep::compact::Step;
 use crate::store::ledger::Ledger;
 use crate::store::writer::Answers;
 use crate::store::writer::Submission;
@@ -33,10 +35,27 @@ pub trait Port: Send + Sync + 'static {
     fn read(&self, db: &Db, body: &mut dyn FnMut(&mut dyn Tx)) -> Result<(), StoreError>;
 }
 
+/// The way to the writer of one database. Whoever waits goes first: a thread that has just been
+/// there and comes again stands behind.
+struct Lane {
+    /// Held by the one who waits next.
+    next: Mutex<()>,
+    writer: Mutex<Writer>,
+}
+
+impl Lane {
+    /// Waits for the writer. A thread that panicked in here left an open question or none, and the
+    /// writer knows.
+    fn enter(&self) -> MutexGuard<'_, Writer> {
+        let _next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The ledger of a running town: it holds every database's writer while it lives.
 pub struct HeldLedger {
     ledger: Arc<Ledger>,
-    writers: Mutex<BTreeMap<Db, Arc<Mutex<Writer>>>>,
+    lanes: Mutex<BTreeMap<Db, Arc<Lane>>>,
     wait_ms: u64,
     town: Option<String>,
     busy: Busy,
@@ -47,7 +66,7 @@ impl HeldLedger {
     /// [`HeldLedger::hold`], waiting at most `wait_ms` for another holder.
     #[must_use]
     pub fn new(ledger: Arc<Ledger>, wait_ms: u64) -> Self {
-        Self { ledger, writers: Mutex::default(), wait_ms, town: None, busy: Busy::default() }
+        Self { ledger, lanes: Mutex::default(), wait_ms, town: None, busy: Busy::default() }
     }
 
     /// As [`HeldLedger::new`], for the daemon of the town with this id: every database is claimed
@@ -68,7 +87,7 @@ impl HeldLedger {
     /// # Errors
     /// [`StoreError`].
     pub fn hold(&self, db: &Db) -> Result<(), StoreError> {
-        self.writer(db).map(|_| ())
+        self.lane(db).map(|_| ())
     }
 
     /// Databases to which a chore is being done.
@@ -87,30 +106,44 @@ impl HeldLedger {
         now_ms: i64,
         body: impl FnOnce(&mut dyn Conn) -> Result<T, ConnError>,
     ) -> Result<T, StoreError> {
-        let writer = self.writer(db)?;
-        let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
-        writer.alone(now_ms, body)
+        self.lane(db)?.enter().alone(now_ms, body)
     }
 
-    fn writer(&self, db: &Db) -> Result<Arc<Mutex<Writer>>, StoreError> {
-        let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(writer) = writers.get(db) {
-            return Ok(writer.clone());
+    /// What takes turns with a database's writer: each call of it runs while no group does, and a
+    /// group that waits comes before the next.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn turns(
+        &self,
+        db: &Db,
+    ) -> Result<impl Fn(Step<'_>) -> Result<(), ConnError>, StoreError> {
+        let lane = self.lane(db)?;
+        Ok(move |step: Step<'_>| {
+            let _writer = lane.enter();
+            step()
+        })
+    }
+
+    fn lane(&self, db: &Db) -> Result<Arc<Lane>, StoreError> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lane) = lanes.get(db) {
+            return Ok(lane.clone());
         }
         let mut writer = self.ledger.writer(db, "daemon", self.wait_ms)?;
         if let Some(town) = &self.town {
             writer.claim(town)?;
         }
-        let writer = Arc::new(Mutex::new(writer));
-        writers.insert(db.clone(), writer.clone());
-        Ok(writer)
+        let lane = Arc::new(Lane { next: Mutex::default(), writer: Mutex::new(writer) });
+        lanes.insert(db.clone(), lane.clone());
+        Ok(lane)
     }
 }
 
 impl Port for HeldLedger {
     fn commit(&self, db: &Db, group: &[Submission], now_ms: i64) -> Result<Answers, GroupError> {
-        let writer = self.writer(db).map_err(|error| GroupError::Engine(error.to_string()))?;
-        let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let lane = self.lane(db).map_err(|error| GroupError::Engine(error.to_string()))?;
+        let mut writer = lane.enter();
         if writer.is_unsettled() {
             // An earlier try to settle failed, or a panic left the question open. Nothing of this
             // group was tried, so its callers may try again.

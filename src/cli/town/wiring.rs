@@ -93,7 +93,9 @@ pub fn ledger_settings(town: &Town, settings: &Settings) -> Result<ledger::Setti
     // The files of a server of somebody else's are not ours to read.
     let own = settings.store.dolt_mode == DoltMode::Server && settings.store.external.is_none();
     let apart = own.then(|| apart(dolt_site(town, settings)));
-    Ok(ledger::Settings { apart, ..ledger_on(settings, engine) })
+    // It is told so at its start (`Site::own_env`); of another one nobody knows.
+    let collects_beside = own;
+    Ok(ledger::Settings { apart, collects_beside, ..ledger_on(settings, engine) })
 }
 
 /// Where a database of the town is: a file, a directory of its server's, or an address.
@@ -133,6 +135,7 @@ pub fn ledger_on(settings: &Settings, engine: Engine) -> ledger::Settings {
         retries: store.retries,
         engine,
         apart: None,
+        collects_beside: false,
     }
 }
 

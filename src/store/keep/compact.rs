@@ -1,9 +1,12 @@
 //! Makes a history shorter without touching a row.
 //!
-//! The new history is built on a branch by a second connection, while the writer goes on. Then, in
-//! the writer's lane: what was committed meanwhile is added, content is compared, and one reset
-//! swaps the histories. A stop before the swap leaves a branch, which the next run removes; a stop
-//! after it leaves garbage, which the next collection frees. Nothing has to be completed.
+//! The new history is built on a branch by a second connection, while the writer goes on. Either
+//! engine lets one at a time commit, the embedded one by a lock that a waiter asks for again and
+//! again, up to a tenth of a second apart: so both take turns in the writer's lane instead, a few
+//! commits at a time. Then, in the lane: the commits that were made since the last turn are added,
+//! content is compared, and one reset swaps the histories. It is a soft one, which touches no row.
+//! A stop before the swap leaves a branch, which the next run removes; a stop after it leaves the
+//! branch and garbage, which the next collection frees. Nothing has to be completed.
 
 use std::collections::BTreeMap;
 
@@ -16,6 +19,7 @@ use crate::store::conn::civil;
 use crate::store::conn::number;
 use crate::store::keep::history;
 use crate::store::keep::history::Entry;
+use crate::store::outside::UNCOMMITTED;
 use crate::store::past::STANDS_FOR;
 use crate::store::pause;
 use crate::store::sql_tx::quoted;
@@ -24,10 +28,13 @@ use crate::store::sql_tx::quoted;
 const BRANCH: &str = "gt_compact";
 /// Commits that are added to a draft at once; a town that makes more meanwhile is too busy.
 const BEHIND_MAX: usize = 400;
-/// Commits that may be left to add while the writer waits.
-const LAST_STEPS_MAX: usize = 8;
-/// Rounds in which a draft catches up before the lane is taken anyway.
-const ROUNDS: usize = 5;
+/// Commits added in one turn: the writer waits for so many, and makes one or so between two turns,
+/// so that a draft comes nearer with each round.
+const A_TURN: usize = 3;
+/// Commits that may be left to add while the writer waits for the swap.
+const LAST_MAX: usize = 8;
+/// Rounds in which a draft catches up, before the last one.
+const ROUNDS: usize = 12;
 /// Tries of a collection that finds somebody reading.
 const COLLECT_TRIES: u32 = 6;
 /// First wait between two of them, in milliseconds; doubles.
@@ -40,7 +47,7 @@ pub enum Point {
     Drafted,
     /// The lane is held, the draft is complete.
     Ready,
-    /// The histories are swapped.
+    /// The histories are swapped; the lane is still held.
     Swapped,
     /// The branch is gone.
     Tidied,
@@ -48,6 +55,20 @@ pub enum Point {
 
 /// Is told of each point: for crash tests.
 pub type Watch<'a> = &'a mut dyn FnMut(Point);
+
+/// Something that writes, done at once.
+pub type Step<'a> = &'a mut dyn FnMut() -> Result<(), ConnError>;
+
+/// Does a step while nobody else writes.
+pub type Turns<'a> = &'a dyn Fn(Step<'_>) -> Result<(), ConnError>;
+
+/// Turns for a database that nobody else uses.
+///
+/// # Errors
+/// The step's own.
+pub fn at_once(step: Step<'_>) -> Result<(), ConnError> {
+    step()
+}
 
 /// A new history on its branch.
 pub struct Draft {
@@ -77,8 +98,9 @@ pub fn draft(
     mut conn: Box<dyn Conn>,
     plan: &Plan,
     now_ms: i64,
+    turns: Turns<'_>,
 ) -> Result<Option<Draft>, ConnError> {
-    remove_branch(conn.as_mut())?;
+    turns(&mut || remove_branch(conn.as_mut()))?;
     let log = history::newest(conn.as_mut(), None)?;
     let Some(root) = log.last().map(|entry| entry.hash.clone()) else { return Ok(None) };
     let dates: Vec<i64> = log.iter().map(|entry| entry.date_ms).collect();
@@ -88,14 +110,18 @@ pub fn draft(
     if kept.len() + 1 >= log.len() {
         return Ok(None);
     }
-    conn.call("dolt_branch", &[BRANCH, &root])?;
-    conn.call("dolt_checkout", &[BRANCH])?;
+    turns(&mut || {
+        conn.call("dolt_branch", &[BRANCH, &root])?;
+        conn.call("dolt_checkout", &[BRANCH]).map(|_| ())
+    })?;
     let mut draft = Draft { conn, tip: root, at: log[0].hash.clone(), commits: 1 };
     let mut older = log.len() - 1;
+    let mut wanted = Vec::with_capacity(kept.len());
     for at in kept.into_iter().rev() {
-        draft.add(&log[at], older - at)?;
+        wanted.push((&log[at], older - at));
         older = at;
     }
+    draft.add_all(&wanted, turns)?;
     Ok(Some(draft))
 }
 
@@ -118,34 +144,48 @@ impl Draft {
         Ok(())
     }
 
+    /// Adds these, oldest first, a few in a turn.
+    fn add_all(&mut self, wanted: &[(&Entry, usize)], turns: Turns<'_>) -> Result<(), ConnError> {
+        for some in wanted.chunks(A_TURN) {
+            turns(&mut || some.iter().try_for_each(|(entry, many)| self.add(entry, *many)))?;
+        }
+        Ok(())
+    }
+
     /// Adds what was committed since; `main` stands on the old history. Answers how many commits
-    /// that were, or `None` when the draft is no part of that history or too far behind.
-    ///
-    /// # Errors
-    /// As [`Conn::call`].
-    pub fn follow(&mut self, main: &mut dyn Conn) -> Result<Option<usize>, ConnError> {
+    /// that were, or `None` when the draft is no part of that history or more than `most` behind.
+    fn follow(
+        &mut self,
+        main: &mut dyn Conn,
+        most: usize,
+        turns: Turns<'_>,
+    ) -> Result<Option<usize>, ConnError> {
         if main.head()? == self.at {
             return Ok(Some(0));
         }
-        let log = history::newest(main, Some(BEHIND_MAX))?;
+        let log = history::newest(main, Some(most + 1))?;
         let Some(behind) = log.iter().position(|entry| entry.hash == self.at) else {
             return Ok(None);
         };
-        for entry in log[..behind].iter().rev() {
-            self.add(entry, 1)?;
-        }
+        let wanted: Vec<_> = log[..behind].iter().rev().map(|entry| (entry, 1)).collect();
+        self.add_all(&wanted, turns)?;
         Ok(Some(behind))
     }
 
-    /// Follows until little is left to add; `None` as [`Draft::follow`].
+    /// Follows until one commit or none is left to add, as far as that can be known; `None` when
+    /// the history moved too far or was swapped by somebody else.
     ///
     /// # Errors
-    /// As [`Draft::follow`].
-    pub fn catch_up(&mut self, main: &mut dyn Conn) -> Result<Option<()>, ConnError> {
+    /// As [`Conn::call`].
+    pub fn catch_up(
+        &mut self,
+        main: &mut dyn Conn,
+        turns: Turns<'_>,
+    ) -> Result<Option<()>, ConnError> {
         for _ in 0..ROUNDS {
-            match self.follow(main)? {
+            match self.follow(main, BEHIND_MAX, turns)? {
                 None => return Ok(None),
-                Some(added) if added <= LAST_STEPS_MAX => break,
+                Some(0 | 1) => break,
                 Some(_) => {}
             }
         }
@@ -153,7 +193,7 @@ impl Draft {
     }
 
     /// Swaps the histories. `main` is the writer's connection, in no transaction, and nobody else
-    /// writes. `Err(why)` inside: nothing was changed.
+    /// writes. `Err(why)` inside: nothing was changed. The branch is left for [`remove_branch`].
     ///
     /// # Errors
     /// As [`Conn::call`].
@@ -162,29 +202,23 @@ impl Draft {
         main: &mut dyn Conn,
         watch: Watch<'_>,
     ) -> Result<Result<(), String>, ConnError> {
-        if self.follow(main)?.is_none() {
-            remove_later(self, main)?;
+        if self.follow(main, LAST_MAX, &at_once)?.is_none() {
             return Ok(Err("the history moved too far meanwhile; the next run tries again".into()));
         }
         let made = content(self.conn.as_mut())?;
         let (before, old) = ((content(main)?, counts(main)?), main.head()?);
         if made != before.0 {
-            remove_later(self, main)?;
             return Ok(Err("the new history does not have the same content".into()));
         }
-        // Nobody may stand on the branch when it goes.
-        drop(self.conn);
         watch(Point::Ready);
-        main.call("dolt_reset", &["--hard", BRANCH])?;
+        main.call("dolt_reset", &["--soft", BRANCH])?;
         watch(Point::Swapped);
-        let after = (content(main)?, counts(main)?);
-        if after != before {
-            main.call("dolt_reset", &["--hard", &old])?;
-            remove_branch(main)?;
+        // Rows stay as they are: nothing of them may differ from the new history.
+        let changed = number(main, UNCOMMITTED)?;
+        if changed > 0 || (content(main)?, counts(main)?) != before {
+            main.call("dolt_reset", &["--soft", &old])?;
             return Ok(Err("rows differed after the swap; it was taken back".into()));
         }
-        remove_branch(main)?;
-        watch(Point::Tidied);
         Ok(Ok(()))
     }
 }
@@ -198,12 +232,7 @@ fn told(message: &str, commits: usize) -> String {
     }
 }
 
-fn remove_later(draft: Draft, main: &mut dyn Conn) -> Result<(), ConnError> {
-    drop(draft.conn);
-    remove_branch(main)
-}
-
-/// Removes the branch that an earlier run may have left.
+/// Removes the branch of a draft, if it is there. Nobody may stand on it.
 ///
 /// # Errors
 /// As [`Conn::call`].

@@ -1,8 +1,9 @@
 //! The life of stored data: measure, back up, compact, collect, restore.
 //!
-//! Everything here may be done while the town runs. Only the swap of a compaction and a collection
-//! are done in the writer's lane, and only in that database's. One chore at a time is done to a
-//! database.
+//! Everything here may be done while the town runs. What writes is done in the writer's lane, in
+//! steps between which groups come first, and only in that database's: the steps of a compaction,
+//! its swap, and a collection, unless that is a server's that lets its sessions live. One chore at
+//! a time is done to a database.
 
 pub mod backup;
 pub mod compact;
@@ -132,15 +133,16 @@ impl HeldLedger {
         let plan = &self.bounded(db, plan, Live { alone: live, whole })?;
         let failed = |error| ledger.failed(db, error);
         let refused = |why: String| StoreError::Upkeep { db: db.clone(), why };
+        let turns = self.turns(db)?;
         let conn = ledger.connect(db)?;
-        let Some(mut draft) = compact::draft(conn, plan, now_ms).map_err(failed)? else {
+        let Some(mut draft) = compact::draft(conn, plan, now_ms, &turns).map_err(failed)? else {
             // An earlier run may have been stopped between its swap and its collection.
             self.collect(db, now_ms)?;
             return Ok(Compacted { words: "the history is short already".to_owned(), live });
         };
         watch(Point::Drafted);
         let mut main = ledger.connect(db)?;
-        let near = draft.catch_up(main.as_mut()).map_err(failed)?;
+        let near = draft.catch_up(main.as_mut(), &turns).map_err(failed)?;
         drop(main);
         if near.is_none() {
             drop(draft);
@@ -148,7 +150,11 @@ impl HeldLedger {
             return Err(refused("the history moved too fast; the next run tries again".to_owned()));
         }
         let commits = draft.commits();
-        self.alone(db, now_ms, |conn| draft.swap(conn, watch))?.map_err(refused)?;
+        let swapped = self.alone(db, now_ms, |conn| draft.swap(conn, &mut *watch))?;
+        // Groups that wait come first, here and before the collection.
+        self.alone(db, now_ms, compact::remove_branch)?;
+        swapped.map_err(refused)?;
+        watch(Point::Tidied);
         self.collect(db, now_ms)?;
         Ok(Compacted { words: format!("{commits} commits are left"), live })
     }
@@ -169,12 +175,19 @@ impl HeldLedger {
         Ok(Plan::Keep { keep_ms, commits_max, growth_max })
     }
 
-    /// Frees what nothing reaches. Only this database's writer waits.
+    /// Frees what nothing reaches. Only this database's writer waits: for all of it, or, on a
+    /// server that lets its sessions live, for what the server makes it wait.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn collect(&self, db: &Db, now_ms: i64) -> Result<(), StoreError> {
-        self.ledger().close_idle(db);
+        let ledger = self.ledger();
+        ledger.close_idle(db);
+        if ledger.collects_beside() {
+            // Not where another daemon owns the database.
+            self.alone(db, now_ms, |_| Ok(()))?;
+            return ledger.apart(db, compact::collect);
+        }
         self.alone(db, now_ms, compact::collect)
     }
 
