@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
 use gastown::model::ids::BeadId;
@@ -14,6 +15,7 @@ use gastown::model::upkeep::Chore;
 use gastown::model::upkeep::Plan;
 use gastown::store::conn::Conn;
 use gastown::store::conn::Intent;
+use gastown::store::conn::number;
 use gastown::store::digest;
 use gastown::store::digest::Digest;
 use gastown::store::keep::Keep;
@@ -32,6 +34,8 @@ use super::support::create;
 use super::support::one;
 use super::support::set_prefix;
 
+/// Who commits what others left behind.
+const OUTSIDE: &str = "outside <outside@gastown.local>";
 /// Milliseconds between two commits of these tests.
 const STEP: i64 = 600_000;
 /// A test's child process stops itself at this point.
@@ -193,6 +197,71 @@ fn what_is_committed_meanwhile_is_added_and_readers_go_on() {
     assert_eq!(log[0].author, "mayor <mayor@gastown.local>");
     let beads = held.ledger().read(&db, |tx| tx.with::<Bead>(None, Vec::new()).unwrap().len());
     assert_eq!(beads.unwrap(), 99);
+}
+
+#[test]
+fn a_group_that_waits_comes_before_the_next_turn_of_a_draft() {
+    let dir = tempfile::tempdir().unwrap();
+    let held = Arc::new(held(dir.path()));
+    let db = shop();
+    let now = filled(&held, &db, 260);
+    let (stop, made) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let writer = {
+        let (held, db, stop, made) = (held.clone(), db.clone(), stop.clone(), made.clone());
+        std::thread::spawn(move || {
+            // It begins when the draft does: its branch is there then.
+            let branches = "SELECT COUNT(*) FROM dolt_branches";
+            let drafting = || held.ledger().query(&db, |conn| number(conn, branches)).unwrap() > 1;
+            while !stop.load(Ordering::Acquire) && !drafting() {}
+            while !stop.load(Ordering::Acquire) {
+                let id = format!("sh-w{}", made.load(Ordering::Acquire));
+                put(&held, &db, &[one("mayor", create(&id))], now);
+                made.fetch_add(1, Ordering::AcqRel);
+            }
+        })
+    };
+    let mut beside = 0;
+    let done = held.compact(&db, &Plan::Last { commits: 240 }, now, &mut |point| {
+        if point == Point::Drafted {
+            beside = made.load(Ordering::Acquire);
+        }
+    });
+    stop.store(true, Ordering::Release);
+    writer.join().unwrap();
+    done.unwrap();
+    assert!(beside >= 40, "{beside} groups beside 80 turns");
+    let beads = held.ledger().read(&db, |tx| tx.with::<Bead>(None, Vec::new()).unwrap().len());
+    assert_eq!(beads.unwrap(), 259 + made.load(Ordering::Acquire));
+}
+
+#[test]
+fn what_an_outsider_leaves_at_the_swap_stays_and_the_swap_is_taken_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let held = held(dir.path());
+    let db = shop();
+    let now = filled(&held, &db, 30);
+    let before = held.measure(&db).unwrap();
+    let refused = held.compact(&db, &Plan::Flatten, now, &mut |point| {
+        if point == Point::Ready {
+            let by_hand = "UPDATE beads SET title = 'by hand' WHERE id = 'sh-b1'";
+            assert_eq!(open(&held, &db).execute(by_hand, &[]).unwrap(), 1);
+        }
+    });
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("taken back"), "{refused}");
+    // The old history goes on with what was left, in a commit of its own.
+    let log = held.ledger().query(&db, |conn| history::newest(conn, None)).unwrap();
+    assert_eq!((log[0].author.as_str(), &log[1].hash), (OUTSIDE, &before.head));
+    let title = || {
+        let read = |tx: &mut dyn gastown::model::tx::Tx| {
+            tx.find::<Bead>("by_id", &BeadId::from("sh-b1")).unwrap().unwrap().title
+        };
+        held.ledger().read(&db, read).unwrap()
+    };
+    assert_eq!(title(), "by hand");
+    compact_it(&held, &db, &Plan::Flatten, now);
+    assert_eq!(title(), "by hand");
+    assert_eq!(held.measure(&db).unwrap().commits, 2);
 }
 
 #[test]

@@ -75,7 +75,8 @@ server_only!(a_server_is_squashed_flattened_backed_up_and_restored_while_it_is_u
 fn a_server_is_squashed_flattened_backed_up_and_restored_while_it_is_used(home: &Home) {
     let made_apart = Arc::new(AtomicUsize::new(0));
     let apart = Some(apart(home, made_apart.clone()));
-    let ledger = Arc::new(home.ledger(Settings { apart, ..Settings::default() }));
+    let ledger =
+        Arc::new(home.ledger(Settings { apart, collects_beside: true, ..Settings::default() }));
     let held = Arc::new(HeldLedger::new(ledger, 0));
     let (db, hq) = (Db::from("shop"), Db::hq());
     for db in [&db, &hq] {
