@@ -63,7 +63,7 @@ impl RigGit {
     ///
     /// # Errors
     /// A store or a ref cannot be read or written: the branch is where it was.
-    pub(super) fn hand_over(&self, target: &str, base: Oid, tip: Oid) -> Result<bool, GitError> {
+    pub fn hand_over(&self, target: &str, base: Oid, tip: Oid) -> Result<bool, GitError> {
         let name = format!("refs/heads/{target}");
         let repo = self.open()?;
         let Some(there) = self.neighbour()? else { return Ok(false) };

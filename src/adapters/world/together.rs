@@ -22,7 +22,7 @@ use crate::model::merge::LandingStyle;
 
 /// From one time that branches are removed, or checkouts follow, to the next: what landings one by
 /// one leave to be done costs more than a landing, and nobody waits for it.
-const PAUSE: Duration = Duration::from_millis(250);
+const PAUSE: Duration = Duration::from_millis(150);
 
 /// When something was done last. Whoever has it does it alone.
 type Last = Arc<tokio::sync::Mutex<Option<Instant>>>;
