@@ -27,17 +27,16 @@ use crate::adapters::git::lib;
 /// So many objects go as one pack, as git itself has it (`receive.unpackLimit`): by the command.
 const OBJECTS_MAX: usize = 100;
 /// Settings, by the beginnings of their names, with which a push may do more than is done here.
-const TELLING: [&str; 14] = [
+const TELLING: [&str; 13] = [
     "core.fsync",
     "core.hookspath",
-    "core.logallrefupdates",
     "core.sharedrepository",
     "extensions.",
     "push.gpgsign",
     "push.pushoption",
     "push.recursesubmodules",
     "receive.",
-    "remote.origin.push",
+    "remote.origin.pushurl",
     "remote.origin.receivepack",
     "submodule.recurse",
     "transfer.",
