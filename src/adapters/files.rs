@@ -34,12 +34,19 @@ fn temporary_beside(path: &Path) -> PathBuf {
 /// # Errors
 /// Any failing step; the old file is then still there.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    replace(path, bytes, mode, true)?;
+    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+}
+
+fn replace(path: &Path, bytes: &[u8], mode: u32, synced: bool) -> io::Result<()> {
     let temporary = temporary_beside(path);
     let written = (|| {
         let mut file =
             OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
         file.write_all(bytes)?;
-        file.sync_all()?;
+        if synced {
+            file.sync_all()?;
+        }
         fs::rename(&temporary, path)
     })();
     if let Err(error) = written {
@@ -50,7 +57,24 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         }
         return Err(error);
     }
-    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+    Ok(())
+}
+
+/// As [`write_atomic`] without waiting for the disk: whole after any kill of processes, but for what
+/// means nothing any more after the machine's own death.
+///
+/// # Errors
+/// As [`write_atomic`].
+pub fn write_quick(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    replace(path, bytes, mode, false)
+}
+
+/// Writes a value as JSON with [`write_quick`], mode 0600.
+///
+/// # Errors
+/// As [`write_json`].
+pub fn write_json_quick<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
+    write_quick(path, &json(value)?, 0o600)
 }
 
 /// Writes a value as JSON with [`write_atomic`], mode 0600.
@@ -58,10 +82,14 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 /// # Errors
 /// As [`write_atomic`]; a value that has no JSON form is `InvalidData`.
 pub fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
+    write_atomic(path, &json(value)?, 0o600)
+}
+
+fn json<T: Serialize>(value: &T) -> io::Result<Vec<u8>> {
     let mut bytes = serde_json::to_vec_pretty(value)
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
     bytes.push(b'\n');
-    write_atomic(path, &bytes, 0o600)
+    Ok(bytes)
 }
 
 /// Reads a JSON file; `None` when there is no such file.

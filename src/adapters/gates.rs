@@ -245,19 +245,27 @@ fn end_abandoned(town: &Town, run: &RunId) -> Result<(), GateError> {
     for entry in entries {
         let host = HostDir(entry.map_err(at(run, "gate hosts"))?.path());
         let mut looks = 0;
-        while host.is_live().map_err(at(run, "gate host"))? {
+        while whole(host.is_live()).map_err(at(run, "gate host"))?.unwrap_or(false) {
             looks += 1;
             if looks > ABANDONED_WITHIN {
                 return Err(GateError::Busy(run.clone()));
             }
             std::thread::sleep(LOOK_EVERY);
         }
-        if let Some(spec) = host.read_spec().map_err(at(run, "gate spec"))? {
+        if let Some(spec) = whole(host.read_spec()).map_err(at(run, "gate spec"))?.flatten() {
             let left = tree::kill_marked(&spec.mark);
             tracing::info!(%run, left, "ended an earlier try");
         }
     }
     files::remove_all(&dir).map_err(at(run, "gate hosts"))
+}
+
+/// Nothing where a record of a gate's host is torn: the machine died then, and every process with it.
+fn whole<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
+        read => read.map(Some),
+    }
 }
 
 /// Runs the setup step, then every gate of a run at once.

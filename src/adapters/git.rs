@@ -1,7 +1,7 @@
 //! One rig's repository: the canonical clone, its worktrees and the remote.
 //!
 //! The command line does what touches the network, working trees or hooks; libgit2 does objects,
-//! merges and refs. Everything here blocks and belongs on a blocking thread. Merge policy, retries
+//! merges and refs, those of a plain remote on this machine too. Everything here blocks and belongs on a blocking thread. Merge policy, retries
 //! and the ledger are none of its business: it acts, looks, and says what it found.
 
 pub mod away;
@@ -13,6 +13,7 @@ pub mod history;
 pub mod integration;
 pub mod land;
 pub mod locks;
+pub mod neighbour;
 pub mod place;
 pub mod push;
 pub mod reap;
@@ -24,10 +25,7 @@ pub mod three_way;
 pub mod touches;
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -375,17 +373,6 @@ impl RigGit {
             }
         }
         Ok(found)
-    }
-
-    /// The remote itself, where it is a directory of this machine that libgit2 can read: its refs
-    /// are looked at without a process.
-    fn neighbour(&self) -> Result<Option<Repository>, GitError> {
-        let repo = self.open()?;
-        let Ok(remote) = repo.find_remote("origin") else { return Ok(None) };
-        let url = remote.url_bytes();
-        let path = url.strip_prefix(b"file://").unwrap_or(url);
-        let path = Path::new(OsStr::from_bytes(path));
-        Ok(path.is_absolute().then(|| Repository::open(path).ok()).flatten())
     }
 
     /// The ref that stands for a pushed branch in the canonical clone.

@@ -122,6 +122,15 @@ async fn a_run_that_was_cut_short_is_done_again() {
     let got = results(town.gates("run-5", &town.tree(), vec![gate("one", "exit 0", 9000)]).await);
     assert_eq!(got[0].verdict, Verdict::Passed);
     assert!(first.ends());
+
+    // The machine's death leaves names without content.
+    let host = town.town.gate_hosts(&RunId::from("run-12")).join("one");
+    std::fs::create_dir_all(&host).unwrap();
+    for torn in ["host.json", "spec.json"] {
+        std::fs::write(host.join(torn), "").unwrap();
+    }
+    let got = results(town.gates("run-12", &town.tree(), vec![gate("one", "exit 0", 9000)]).await);
+    assert_eq!(got[0].verdict, Verdict::Passed);
 }
 
 /// Each way of not answering has its own words, and none is a verdict on the commit.

@@ -12,6 +12,7 @@ mod host;
 mod integration;
 #[cfg(target_os = "linux")]
 mod line;
+mod neighbour;
 mod queue_soak;
 mod rig;
 #[cfg(target_os = "linux")]

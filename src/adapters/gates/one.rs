@@ -76,7 +76,7 @@ impl One {
             grace_ms: settings.grace_ms,
             socket: None,
         };
-        files::write_json(&dir.spec(), &spec).map_err(at(run, "gate spec"))?;
+        files::write_json_quick(&dir.spec(), &spec).map_err(at(run, "gate spec"))?;
         Ok(Self { exe: settings.exe.clone(), gate: gate.clone(), dir, log, cwd, shown, mark })
     }
 

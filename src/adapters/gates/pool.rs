@@ -158,7 +158,8 @@ fn relocate(from: &Path, to: &Path) -> Result<(), GitError> {
     let what = || format!("move {} to {}", from.display(), to.display());
     fs::rename(from, to).map_err(file(what()))?;
     let link = format!("{}\n", to.join(".git").display());
-    files::write_atomic(&known, link.as_bytes(), 0o644).map_err(file(what()))
+    // After the machine's death nothing of the pool is used again.
+    files::write_quick(&known, link.as_bytes(), 0o644).map_err(file(what()))
 }
 
 fn keep_index(worktree: &Path) -> Result<(), GitError> {

@@ -180,6 +180,9 @@ impl RigGit {
     fn move_target(&self, target: &str, base: Oid, tip: Oid) -> Result<(), GitError> {
         match self.landing {
             Landing::Remote => {
+                if self.hand_over(target, base, tip)? {
+                    return Ok(());
+                }
                 let name = format!("refs/heads/{target}");
                 let lease = format!("--force-with-lease={name}:{base}");
                 let refspec = format!("{tip}:{name}");

@@ -39,6 +39,20 @@ pub enum HostKind {
     Gate,
 }
 
+impl HostKind {
+    /// Writes a record of the host. A session's survives the death of the machine; a run of gates
+    /// that was not over by then never happened.
+    ///
+    /// # Errors
+    /// As [`files::write_json`].
+    fn write<T: Serialize>(self, path: &Path, record: &T) -> io::Result<()> {
+        match self {
+            Self::Session => files::write_json(path, record),
+            Self::Gate => files::write_json_quick(path, record),
+        }
+    }
+}
+
 /// What to start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -260,9 +274,10 @@ pub fn run(dir: &Path) -> Result<HostEnd, HostError> {
         Err(error) => return Err(HostError::io("setsid")(error.into())),
     }
     tree::become_subreaper().map_err(HostError::io("become subreaper"))?;
+    let kind = spec.kind;
     let mut host = run::Host::prepare(dir.clone(), spec)?;
     let record = HostRecord { host: ProcessId::own(), started_at: clock::now_ms() };
-    files::write_json(&dir.host(), &record).map_err(HostError::io("host.json"))?;
+    kind.write(&dir.host(), &record).map_err(HostError::io("host.json"))?;
     announce();
     host.run()
 }

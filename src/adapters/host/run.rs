@@ -446,7 +446,7 @@ impl Host {
             timed_out: why == Some(Why::TimeUp),
             log_lost: self.log_lost.take(),
         };
-        files::write_json(&self.dir.exit(), &record).map_err(HostError::io("exit"))?;
+        self.spec.kind.write(&self.dir.exit(), &record).map_err(HostError::io("exit"))?;
         let line = serde_json::to_string(&record).expect("plain data always serializes");
         self.accept();
         for at in (0..self.clients.len()).rev() {

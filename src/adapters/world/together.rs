@@ -3,10 +3,14 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
 
+use crate::adapters::clock;
 use crate::adapters::git::GitError;
 use crate::adapters::git::reap::Removal;
 use crate::adapters::world::RealWorld;
@@ -16,17 +20,37 @@ use crate::model::effect::Outcome;
 use crate::model::ids::RigName;
 use crate::model::merge::LandingStyle;
 
+/// From one time that branches are removed, or checkouts follow, to the next: what landings one by
+/// one leave to be done costs more than a landing, and nobody waits for it.
+const PAUSE: Duration = Duration::from_millis(150);
+
+/// When something was done last. Whoever has it does it alone.
+type Last = Arc<tokio::sync::Mutex<Option<Instant>>>;
+
+/// Waits until it is some time ago.
+async fn rest(last: Option<Instant>) {
+    if let Some(last) = last {
+        tokio::time::sleep(PAUSE.saturating_sub(last.elapsed())).await;
+    }
+}
+
 /// What waits, of one rig.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    removing: Arc<tokio::sync::Mutex<()>>,
+    removing: Last,
     /// Branches to be removed.
     waiting: Mutex<Vec<(Removal, Told)>>,
-    following: Arc<tokio::sync::Mutex<()>>,
+    following: Last,
     /// The target has moved since its checkouts followed.
     behind: AtomicBool,
     /// Loose objects that the last packing left.
     packing: Arc<tokio::sync::Mutex<usize>>,
+}
+
+impl Shared {
+    fn waiting(&self) -> MutexGuard<'_, Vec<(Removal, Told)>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 type Told = tokio::sync::oneshot::Sender<Result<Outcome, GitError>>;
@@ -38,14 +62,16 @@ impl RealWorld {
         shared.behind.store(true, Ordering::SeqCst);
         let world = self.clone();
         self.later(async move {
-            let alone = shared.following.clone().lock_owned().await;
-            if !shared.behind.swap(false, Ordering::SeqCst) {
+            let mut last = shared.following.clone().lock_owned().await;
+            if !shared.behind.load(Ordering::SeqCst) {
                 return Ok(());
             }
+            rest(*last).await;
+            shared.behind.store(false, Ordering::SeqCst);
             world
                 .job(&rig, move |git| {
                     let followed = git.follow_checkouts();
-                    drop(alone);
+                    *last = Some(clock::instant());
                     followed
                 })
                 .await?;
@@ -104,21 +130,21 @@ impl RealWorld {
     ) -> Result<Outcome, WorldError> {
         let (tell, told) = tokio::sync::oneshot::channel();
         let queue = self.shared(rig);
-        queue.waiting.lock().unwrap_or_else(PoisonError::into_inner).push((removal, tell));
-        let alone = queue.removing.clone().lock_owned().await;
-        let all =
-            std::mem::take(&mut *queue.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        if all.is_empty() {
-            // Another one has had it done.
-            drop(alone);
+        queue.waiting().push((removal, tell));
+        let mut last = queue.removing.clone().lock_owned().await;
+        // Another one may have had it done.
+        if queue.waiting().is_empty() {
+            drop(last);
         } else {
+            rest(*last).await;
+            let all = std::mem::take(&mut *queue.waiting());
             self.job(rig, move |git| {
                 let (removals, tells): (Vec<Removal>, Vec<_>) = all.into_iter().unzip();
                 for (tell, answer) in tells.into_iter().zip(git.remove_branches(&removals)?) {
                     // One whose effect was dropped does not wait any more.
                     drop(tell.send(answer));
                 }
-                drop(alone);
+                *last = Some(clock::instant());
                 Ok(())
             })
             .await?;
