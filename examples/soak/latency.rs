@@ -83,7 +83,7 @@ fn engine(kind: Kind, held: &HeldLedger, mutations: u64, quiet: Duration) -> Fal
         "{:<12} {:>8} {:>10} {:>10} {:>12} {:>10}",
         "", "writes", "p50 ms", "p99 ms", "longest ms", "took s"
     );
-    let (mut worst, mut raw) = (0.0_f64, Vec::new());
+    let (mut worst, mut raw, mut written) = (0.0_f64, Vec::new(), 0);
     let mut twins = twins.iter();
     let phases: [(&str, Option<Chore>); 4] = [
         ("quiet", None),
@@ -94,6 +94,10 @@ fn engine(kind: Kind, held: &HeldLedger, mutations: u64, quiet: Duration) -> Fal
     for (name, chore) in phases {
         if chore.is_some() {
             let twin = twins.next().ok_or("there is a twin for each chore")?;
+            // The same garbage: a commit for each write that the other one has had.
+            for number in 0..written {
+                write(held, twin, vec![remark(number)])?;
+            }
             raw.push(raw_collection(&mut towns::raw(held.ledger(), kind, twin)?)?);
         }
         let (times, took) = under(held, &db, || match chore {
@@ -103,6 +107,7 @@ fn engine(kind: Kind, held: &HeldLedger, mutations: u64, quiet: Duration) -> Fal
             }
             Some(chore) => insist(held, &db, &chore),
         })?;
+        written += times.len();
         let longest = times.iter().copied().fold(0.0, f64::max);
         let (p50, p99) = (quantile(&times, 0.5), quantile(&times, 0.99));
         let seconds = took.as_secs_f64();
@@ -140,7 +145,11 @@ fn one() -> NewBead {
     NewBead { id: Some(BeadId::from("ap-one")), title: "one".to_owned(), ..NewBead::default() }
 }
 
-fn words(number: u64) -> String {
+fn remark(number: usize) -> Op {
+    Op::Comment { id: BeadId::from("ap-one"), text: words(number) }
+}
+
+fn words(number: impl std::fmt::Display) -> String {
     format!("remark {number}, as long as such remarks usually are, which is about two lines")
 }
 
@@ -186,9 +195,8 @@ fn under(
         loop {
             let last = over.load(Ordering::SeqCst);
             number += 1;
-            let op = Op::Comment { id: BeadId::from("ap-one"), text: words(number) };
             let began = Instant::now();
-            write(held, db, vec![op])?;
+            write(held, db, vec![remark(number)])?;
             times.push(began.elapsed().as_secs_f64() * 1_000.0);
             if last {
                 break;
