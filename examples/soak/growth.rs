@@ -266,7 +266,7 @@ impl Site<'_> {
         settings.life.commits_max = (part.commits() / 8).clamp(30, usual);
         if part.dogs {
             println!(
-                "\n  dogs every {ROUND} days; history is made shorter above {} commits",
+                "\n  dogs every {ROUND} days, and half an hour after the last time; history is made shorter above {} commits",
                 settings.life.commits_max
             );
         }
@@ -292,6 +292,10 @@ impl Site<'_> {
             state.most = state.most.max(held.measure(db)?.bytes);
             if part.dogs && (day + 1) % ROUND == 0 {
                 kennel.round(morning + DAY_MS - 3_600_000);
+            }
+            if part.dogs && day + 1 == DAYS {
+                // A town's compactor comes every half an hour, so also after the last decay.
+                kennel.round(morning + DAY_MS - 1_800_000);
             }
             state.days = day + 1;
             state.seconds += began.elapsed().as_secs_f64();
