@@ -30,7 +30,7 @@ use crate::model::value::Cell;
 use crate::model::value::Name;
 
 /// Landings whose branches are looked at again after a start.
-const SWEPT_LANDINGS: usize = 3;
+const SWEPT_LANDINGS: usize = 20;
 
 /// A merge request that waits, with what is known of it beforehand.
 #[derive(Clone, Debug)]
