@@ -1,8 +1,9 @@
 //! One rig's repository: the canonical clone, its worktrees and the remote.
 //!
 //! The command line does what touches the network, working trees or hooks; libgit2 does objects,
-//! merges and refs, those of a plain remote on this machine too. Everything here blocks and belongs on a blocking thread. Merge policy, retries
-//! and the ledger are none of its business: it acts, looks, and says what it found.
+//! merges and refs, those of a plain remote on this machine too. Everything here blocks and belongs
+//! on a blocking thread. Merge policy, retries and the ledger are none of its business: it acts,
+//! looks, and says what it found.
 
 pub mod away;
 pub mod cli;

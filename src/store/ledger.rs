@@ -337,8 +337,8 @@ impl Ledger {
 
     /// Bytes that the rows of the newest backup would take without a history; 0 where it cannot be
     /// tried.
-    pub(crate) fn live(&self, db: &Db, now_ms: i64) -> Result<Live, StoreError> {
-        self.place.live(db, &self.backup_dir(db), now_ms)
+    pub(crate) fn live(&self, db: &Db) -> Result<Live, StoreError> {
+        self.place.live(db, &self.backup_dir(db))
     }
 
     /// Puts the newest backup in the place of a database, under its writer lock; what was there is

@@ -81,7 +81,7 @@ pub(super) trait Place: Send + Sync {
     ///
     /// # Errors
     /// The copy that it is tried on could not be made or read.
-    fn live(&self, db: &Db, dir: &Path, now_ms: i64) -> Result<Live, StoreError>;
+    fn live(&self, db: &Db, dir: &Path) -> Result<Live, StoreError>;
 
     /// Puts the backup of that directory in the place of a database; what was there is kept aside.
     ///
@@ -179,8 +179,8 @@ impl Place for Files {
         backup::copy_file(db, &self.path(db), dir, self.tuning, now_ms)
     }
 
-    fn live(&self, db: &Db, dir: &Path, now_ms: i64) -> Result<Live, StoreError> {
-        let alone = backup::live_bytes(db, dir, self.tuning, now_ms)?;
+    fn live(&self, db: &Db, dir: &Path) -> Result<Live, StoreError> {
+        let alone = backup::live_bytes(db, dir, self.tuning)?;
         Ok(Live { alone, whole: self.size(db) })
     }
 

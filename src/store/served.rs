@@ -18,7 +18,6 @@ use crate::store::keep::backup::BACKUP_DIR;
 use crate::store::keep::backup::Backup;
 use crate::store::keep::backup::Restored;
 use crate::store::keep::compact;
-use crate::store::keep::history;
 use crate::store::keep::size;
 use crate::store::keep::size::Live;
 use crate::store::place;
@@ -267,7 +266,7 @@ impl Place for ServerPlace {
         Ok(made)
     }
 
-    fn live(&self, db: &Db, dir: &Path, _now_ms: i64) -> Result<Live, StoreError> {
+    fn live(&self, db: &Db, dir: &Path) -> Result<Live, StoreError> {
         let path = self.path(db);
         let from = Kept::settle(db, dir)?.now;
         // Elsewhere the files cannot be seen.
@@ -278,7 +277,7 @@ impl Place for ServerPlace {
         let flat = |copy: &mut DoltServer| {
             compact::collect(copy)?;
             let whole = size::bytes(&at);
-            rows_alone(copy)?;
+            compact::rows_alone(copy)?;
             Ok(Live { alone: size::bytes(&at), whole })
         };
         self.beside(db, &url(&from), flat).map_err(place::failed(db, &path))
@@ -320,15 +319,6 @@ impl Place for ServerPlace {
         let head = self.connect(db).and_then(|mut conn| conn.head()).map_err(failed)?;
         Ok(Restored { db: db.clone(), from, head, aside })
     }
-}
-
-/// Lets go of the history of a database that nobody else uses.
-fn rows_alone(copy: &mut DoltServer) -> Result<(), ConnError> {
-    if let Some(root) = history::newest(copy, None)?.last() {
-        copy.call("dolt_reset", &["--soft", &root.hash])?;
-        copy.call("dolt_commit", &["-Am", "rows alone", "--allow-empty"])?;
-    }
-    compact::collect(copy)
 }
 
 /// So many times the database's own bytes a backup may have, before it is made anew.

@@ -53,7 +53,7 @@ fn since(repo: &Repository, target: Oid, head: Oid) -> Result<Touches, GitError>
     let tree = |at: Oid| repo.find_commit(at).and_then(|commit| commit.tree());
     let (old, new) = (tree(base).map_err(what())?, tree(head).map_err(what())?);
     let mut options = DiffOptions::new();
-    options.context_lines(0).ignore_submodules(true).max_size(FILE_MAX).skip_binary_check(false);
+    options.context_lines(0).ignore_submodules(true).max_size(FILE_MAX);
     let diff = repo.diff_tree_to_tree(Some(&old), Some(&new), Some(&mut options)).map_err(what())?;
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     for delta in diff.deltas() {

@@ -10,7 +10,6 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::model::ids::Db;
-use crate::model::upkeep::Plan;
 use crate::store::conn::Conn;
 use crate::store::conn::ConnError;
 use crate::store::conn::Intent;
@@ -147,27 +146,13 @@ pub(in crate::store) fn copy_file(
 }
 
 /// Bytes that the rows of a backup take without its history: tried on a copy of it.
-pub(in crate::store) fn live_bytes(
-    db: &Db,
-    dir: &Path,
-    tuning: Tuning,
-    now_ms: i64,
-) -> Result<i64, StoreError> {
+pub(in crate::store) fn live_bytes(db: &Db, dir: &Path, tuning: Tuning) -> Result<i64, StoreError> {
     let (scratch, copy) = copy_beside(db, &dir.join(format!("{db}.db")), dir)?;
-    // It is thrown away: nothing of it has to reach the disk, where others wait.
-    let open = || -> Result<DoltLite, ConnError> {
-        let mut conn = DoltLite::open(&copy, tuning)?;
-        conn.execute("PRAGMA synchronous = OFF", &[])?;
-        Ok(conn)
-    };
     let flat = (|| -> Result<(), ConnError> {
-        let mut main = open()?;
-        let turns: compact::Turns<'_> = &compact::at_once;
-        if let Some(draft) = compact::draft(Box::new(open()?), &Plan::Flatten, now_ms, turns)? {
-            draft.swap(&mut main, &mut |_| {})?.map_err(ConnError::Other)?;
-            compact::remove_branch(&mut main)?;
-        }
-        compact::collect(&mut main)
+        let mut conn = DoltLite::open(&copy, tuning)?;
+        // It is thrown away: nothing of it has to reach the disk, where others wait.
+        conn.execute("PRAGMA synchronous = OFF", &[])?;
+        compact::rows_alone(&mut conn)
     })();
     flat.map_err(crate::store::place::failed(db, &copy))?;
     let bytes = size::bytes(&copy);

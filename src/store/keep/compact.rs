@@ -22,6 +22,7 @@ use crate::store::keep::history::Entry;
 use crate::store::outside::UNCOMMITTED;
 use crate::store::past::STANDS_FOR;
 use crate::store::pause;
+use crate::store::signing::STORE_AUTHOR;
 use crate::store::sql_tx::quoted;
 
 /// The branch on which a new history is built.
@@ -261,6 +262,19 @@ fn counts(conn: &mut dyn Conn) -> Result<BTreeMap<&'static str, i64>, ConnError>
         all.insert(table.name, number(conn, &sql)?);
     }
     Ok(all)
+}
+
+/// Lets go of the history of a database that nobody else uses, and of what only that reaches.
+///
+/// # Errors
+/// As [`Conn::call`].
+pub fn rows_alone(conn: &mut dyn Conn) -> Result<(), ConnError> {
+    if let Some(root) = history::newest(conn, None)?.last() {
+        conn.call("dolt_reset", &["--soft", &root.hash])?;
+        let args = ["-Am", "rows alone", "--author", STORE_AUTHOR, "--allow-empty"];
+        conn.call("dolt_commit", &args)?;
+    }
+    collect(conn)
 }
 
 /// Frees what nothing reaches. `conn` is in no transaction. A reader in the way is waited for.

@@ -129,7 +129,7 @@ impl HeldLedger {
     ) -> Result<Compacted, StoreError> {
         self.backed_up(db, now_ms)?;
         let ledger = self.ledger();
-        let Live { alone: live, whole } = ledger.live(db, now_ms)?;
+        let Live { alone: live, whole } = ledger.live(db)?;
         let plan = &self.bounded(db, plan, Live { alone: live, whole })?;
         let failed = |error| ledger.failed(db, error);
         let refused = |why: String| StoreError::Upkeep { db: db.clone(), why };
